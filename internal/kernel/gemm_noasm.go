@@ -1,0 +1,8 @@
+//go:build noasm || !amd64
+
+package kernel
+
+// tile32 reports that there is no kernel: plain Go computes every tile.
+func tile32(m, n, k int, a []float32, ar, ac int, b []float32, br int, s []float32, sr int, c []float32, cr int) bool {
+	return false
+}
