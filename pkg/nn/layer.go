@@ -1,0 +1,115 @@
+package nn
+
+import "github.com/warmstart-ml/warmstart/internal/kernel"
+
+// A Layer is one step of a network, with the work space of one tape. Every pass
+// gets the layer's own part of the parameter vector and of its companions, and
+// the signals of the batch. Passes are called in the order Forward, Backward,
+// RForward, RBackward, of which a suffix may be left out; a pass may rely on the
+// signals and on what the layer kept from those before it.
+type Layer[T kernel.Float] interface {
+	// Forward fills Y from X.
+	Forward(theta []T, n int, s *Signals[T])
+	// Backward overwrites grad with the gradient for theta, and DX unless nil,
+	// from DY.
+	Backward(theta, grad []T, n int, s *Signals[T])
+	// RForward fills RY, the derivative of Y along dir (in theta) and RX (in X).
+	RForward(theta, dir []T, n int, s *Signals[T])
+	// RBackward overwrites rgrad with the derivative of grad, and RDX unless nil
+	// with that of DX, along the same direction, from RDY.
+	RBackward(theta, dir, rgrad []T, n int, s *Signals[T])
+}
+
+// Signals are what passes through one layer for a batch of n rows: X [n][in] and
+// Y [n][out], their gradients DX and DY, and the R-values of all four. Input is
+// the model's own input. A nil RX is zero; a nil DX or RDX is not wanted.
+type Signals[T kernel.Float] struct {
+	Input, X, Y, DX, DY, RX, RY, RDX, RDY []T
+}
+
+// newLayer returns the layer of s.
+func newLayer[T kernel.Float](s step) Layer[T] {
+	switch s.kind {
+	case "dense":
+		return &dense[T]{in: s.in, out: s.out, one: []T{1}}
+	case "relu":
+		return relu[T]{}
+	case "tanh":
+		return tanh[T]{}
+	}
+	return &skip[T]{hidden: s.in, in: s.out - s.in}
+}
+
+// relu is y = 0 > x ? 0 : x; its derivative at zero is zero.
+type relu[T kernel.Float] struct{}
+
+func (relu[T]) Forward(_ []T, _ int, s *Signals[T])         { kernel.Relu(s.Y, s.X) }
+func (relu[T]) Backward(_, _ []T, _ int, s *Signals[T])     { kernel.Gate(s.DX, s.DY, s.Y) }
+func (relu[T]) RForward(_, _ []T, _ int, s *Signals[T])     { kernel.Gate(s.RY, s.RX, s.Y) }
+func (relu[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) { kernel.Gate(s.RDX, s.RDY, s.Y) }
+
+// tanh is y = tanh x, with dy/dx = 1 - y*y.
+type tanh[T kernel.Float] struct{}
+
+func (tanh[T]) Forward(_ []T, _ int, s *Signals[T]) {
+	for i, x := range s.X {
+		s.Y[i] = T(kernel.Tanh(float64(x)))
+	}
+}
+
+func (tanh[T]) Backward(_, _ []T, _ int, s *Signals[T]) {
+	for i, y := range s.Y {
+		s.DX[i] = slope(y) * s.DY[i]
+	}
+}
+
+func (tanh[T]) RForward(_, _ []T, _ int, s *Signals[T]) {
+	for i, y := range s.Y {
+		s.RY[i] = slope(y) * s.RX[i]
+	}
+}
+
+func (tanh[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) {
+	for i, y := range s.Y {
+		turn := T(T(2*y) * s.RY[i]) // minus the R-value of the slope
+		s.RDX[i] = T(slope(y)*s.RDY[i]) - T(turn*s.DY[i])
+	}
+}
+
+// slope is 1 - y*y, rounded twice.
+func slope[T kernel.Float](y T) T {
+	sq := T(y * y)
+	return 1 - sq
+}
+
+// skip widens the last hidden layer by the model's input: Y = [X, Input].
+type skip[T kernel.Float] struct{ hidden, in int }
+
+func (l *skip[T]) Forward(_ []T, n int, s *Signals[T]) { l.widen(n, s.Y, s.X, s.Input) }
+
+func (l *skip[T]) Backward(_, _ []T, n int, s *Signals[T]) { l.narrow(n, s.DX, s.DY) }
+
+func (l *skip[T]) RForward(_, _ []T, n int, s *Signals[T]) { l.widen(n, s.RY, s.RX, nil) }
+
+func (l *skip[T]) RBackward(_, _, _ []T, n int, s *Signals[T]) { l.narrow(n, s.RDX, s.RDY) }
+
+// widen sets each row of y to that of x, then that of more (nil: zeros).
+func (l *skip[T]) widen(n int, y, x, more []T) {
+	w := l.hidden + l.in
+	for i := range n {
+		row := y[i*w:][:w]
+		copy(row, x[i*l.hidden:][:l.hidden])
+		if more == nil {
+			clear(row[l.hidden:])
+		} else {
+			copy(row[l.hidden:], more[i*l.in:])
+		}
+	}
+}
+
+// narrow sets each row of x to the first part of that of y.
+func (l *skip[T]) narrow(n int, x, y []T) {
+	for i := range n {
+		copy(x[i*l.hidden:][:l.hidden], y[i*(l.hidden+l.in):])
+	}
+}

@@ -1,0 +1,33 @@
+package nn
+
+// stream is SplitMix64 (Steele, Lea and Flood, 2014), keyed by a seed and a name.
+type stream struct{ state uint64 }
+
+// newStream keys a stream: the name enters by its FNV-1a hash.
+func newStream(seed uint64, name string) *stream {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 0x100000001b3
+	}
+	s := &stream{seed}
+	s.state = s.next() ^ h
+	return s
+}
+
+func (s *stream) next() uint64 {
+	s.state += 0x9e3779b97f4a7c15
+	z := s.state
+	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
+	z = (z ^ z>>27) * 0x94d049bb133111eb
+	return z ^ z>>31
+}
+
+// signed returns a number in [-1, 1), uniform.
+func (s *stream) signed() float64 { return float64(int64(s.next())>>11) * 0x1p-52 }
+
+// fill sets x to uniform numbers in +-limit.
+func (s *stream) fill(x []float32, limit float64) {
+	for i := range x {
+		x[i] = float32(limit * s.signed())
+	}
+}
