@@ -1,0 +1,40 @@
+package learner
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+)
+
+func benchmark(b *testing.B, c Config, net nn.Config, in, shots, query int) {
+	r := rand.New(rand.NewPCG(1, 1))
+	l, task := setup[float32](b, r, c, net, in, 1, shots)
+	task.Query = samples[float32](r, query, in, 1)
+	theta := make([]float32, l.NumParams())
+	l.Init(1, theta)
+	grad := make([]float32, len(theta))
+	for b.Loop() {
+		if _, err := l.Gradient(theta, &task, grad); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// The MAML paper's sinusoid: 1-40-40-1, 10 support and 10 query samples.
+func BenchmarkGradientSinusoid(b *testing.B) {
+	net := nn.Config{Name: "mlp", Hidden: []int{40, 40}}
+	b.Run("K1", func(b *testing.B) { benchmark(b, Config{Name: "maml", Steps: 1}, net, 1, 10, 10) })
+	b.Run("K5", func(b *testing.B) { benchmark(b, Config{Name: "maml", Steps: 5}, net, 1, 10, 10) })
+	b.Run("FirstOrder", func(b *testing.B) { benchmark(b, Config{Name: "fomaml"}, net, 1, 10, 10) })
+}
+
+// A load forecaster: 32 inputs, 64 hidden units, a skip.
+func BenchmarkGradientRidge(b *testing.B) {
+	net := nn.Config{Name: "mlp", Hidden: []int{64}, Skip: true}
+	c := Config{Name: "ridge", OuterLoss: "abs", Clip: 4}
+	b.Run("10shots", func(b *testing.B) { benchmark(b, c, net, 32, 10, 100) })
+	b.Run("50shots", func(b *testing.B) { benchmark(b, c, net, 32, 50, 100) })
+	b.Run("1000shots", func(b *testing.B) { benchmark(b, c, net, 32, 1000, 100) })
+}

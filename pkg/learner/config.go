@@ -1,0 +1,138 @@
+package learner
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+)
+
+// names are the learners there are.
+var names = []string{"maml", "fomaml", "ridge", "pooled"}
+
+// Config names a learner and sets it. The zero value of a field is its default.
+type Config struct {
+	// Name is maml, fomaml, ridge or pooled. There is no default.
+	Name string `yaml:"name" json:"name"`
+	// Steps is the number K of inner steps, 1 where zero. More steps adapt further
+	// and cost time and memory in proportion. ridge and pooled train without any.
+	Steps int `yaml:"steps" json:"steps"`
+	// Rate is the inner learning rate, 0.01 where zero; with LearnRates what the
+	// learned ones start from.
+	Rate float32 `yaml:"rate" json:"rate"`
+	// LearnRates makes the rate of every layer and step a parameter (maml, fomaml).
+	// Rates may turn negative.
+	LearnRates bool `yaml:"learn_rates" json:"learn_rates"`
+	// StepWeights are the weights of the query loss after each step, K of them.
+	// Empty counts the last alone. Early steps steady the training of large K.
+	StepWeights []float32 `yaml:"step_weights" json:"step_weights"`
+	// ZeroWeight is the weight of the query loss before any adaptation, beside that
+	// after it: above zero it keeps the base model itself useful.
+	ZeroWeight float32 `yaml:"zero_weight" json:"zero_weight"`
+	// InnerLoss is adapted on: mse (where empty) or huber. abs has no curvature and
+	// is refused. ridge always solves squared error.
+	InnerLoss string `yaml:"inner_loss" json:"inner_loss"`
+	// OuterLoss is what the gradient is of: mse (where empty), huber or abs.
+	OuterLoss string `yaml:"outer_loss" json:"outer_loss"`
+	// HuberDelta is where huber turns linear, in units of the output; 1 where zero.
+	HuberDelta float32 `yaml:"huber_delta" json:"huber_delta"`
+	// Clip limits outputs to +-Clip in the outer loss and in predictions, never in
+	// the inner loss; 0 is no limit. Beyond it an output has no gradient.
+	Clip float32 `yaml:"clip" json:"clip"`
+	// Precision is what ridge's prior precisions start from, 10 where zero: in
+	// units of samples of average weight, of a feature of size one.
+	Precision float32 `yaml:"precision" json:"precision"`
+	// Outlier limits how far a support sample may lie from the base model's output
+	// in ridge's solution, in units of the output; 0 is no limit. Heavy-tailed
+	// samples otherwise rule a small support.
+	Outlier float32 `yaml:"outlier" json:"outlier"`
+}
+
+// withDefaults fills what is zero.
+func (c Config) withDefaults() Config {
+	if c.Steps == 0 {
+		c.Steps = 1
+	}
+	if c.Rate == 0 {
+		c.Rate = 0.01
+	}
+	if c.InnerLoss == "" {
+		c.InnerLoss = "mse"
+	}
+	if c.OuterLoss == "" {
+		c.OuterLoss = "mse"
+	}
+	if c.HuberDelta == 0 {
+		c.HuberDelta = 1
+	}
+	if c.Precision == 0 {
+		c.Precision = 10
+	}
+	return c
+}
+
+// maxSteps bounds the memory a Config asks for.
+const maxSteps = 1000
+
+// Validate reports the first field that is wrong, what it is and what was
+// expected.
+func (c Config) Validate() error {
+	_, _, err := c.withDefaults().losses()
+	return err
+}
+
+// losses validates c, whose defaults are in, and returns its two losses.
+func (c Config) losses() (inner, outer nn.Loss, err error) {
+	if err = c.checkNumbers(); err != nil {
+		return inner, outer, err
+	}
+	if inner, err = nn.NewLoss(c.InnerLoss, float64(c.HuberDelta), 0); err != nil {
+		return inner, outer, fmt.Errorf("inner_loss: %w", err)
+	}
+	if !inner.HasCurvature() {
+		return inner, outer, fmt.Errorf("inner_loss: %s has no curvature to adapt by, expected mse or huber", c.InnerLoss)
+	}
+	if outer, err = nn.NewLoss(c.OuterLoss, float64(c.HuberDelta), float64(c.Clip)); err != nil {
+		return inner, outer, fmt.Errorf("outer_loss: %w", err)
+	}
+	return inner, outer, nil
+}
+
+func (c Config) checkNumbers() error {
+	if !known(c.Name) {
+		return fmt.Errorf("name: unknown %q, expected %s; did you mean %q?", c.Name, strings.Join(names, ", "), nn.Nearest(c.Name, names))
+	}
+	if c.Steps < 1 || c.Steps > maxSteps {
+		return fmt.Errorf("steps: %d, expected 1 to %d", c.Steps, maxSteps)
+	}
+	if c.LearnRates && c.Name != "maml" && c.Name != "fomaml" {
+		return fmt.Errorf("learn_rates: set for %s, which takes no steps; expected maml or fomaml", c.Name)
+	}
+	if n := len(c.StepWeights); n != 0 && n != c.Steps {
+		return fmt.Errorf("step_weights: %d weights for %d steps, expected one each or none", n, c.Steps)
+	}
+	for _, f := range []struct {
+		name  string
+		value float32
+	}{{"rate", c.Rate}, {"huber_delta", c.HuberDelta}, {"precision", c.Precision}} {
+		if !(f.value > 0) || math.IsInf(float64(f.value), 0) {
+			return fmt.Errorf("%s: %v, expected above 0", f.name, f.value)
+		}
+	}
+	for _, w := range append([]float32{c.ZeroWeight, c.Clip, c.Outlier}, c.StepWeights...) {
+		if !(w >= 0) || math.IsInf(float64(w), 0) {
+			return fmt.Errorf("zero_weight, clip, outlier, step_weights: %v, expected 0 or above", w)
+		}
+	}
+	return nil
+}
+
+func known(name string) bool {
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,23 @@
+// Package learner holds the algorithms that adapt a model to one task and the
+// exact gradient of the adapted model's error for what it started from.
+//
+//   - maml: gradient steps on the support set; the gradient passes through them
+//     (Finn, Abbeel and Levine, 2017), optionally with learned rates per layer and
+//     step and weights on the losses between (Antoniou et al., 2019, MAML++).
+//   - fomaml: the same steps, the Hessian left out of the gradient.
+//   - pooled: no adaptation; one model for all tasks, the comparator.
+//   - ridge: the last layer is solved for in closed form, by ridge regression
+//     around a meta-learned one (Bertinetto et al., 2019, R2-D2; Harrison et al.,
+//     2018, ALPaCA).
+//
+// The caller's duties:
+//
+//  1. A Learner is the work space of one goroutine.
+//  2. theta is the flat vector of Params: the model's, then the learner's own.
+//  3. Weights say what a sample counts: losses are weighted sums with no further
+//     mean, so W carries 1/N, or one over what else the loss is relative to.
+//  4. A Gradient that failed has left grad in no state to use.
+//
+// Gradients have the same bits on every processor; the order of each sum is that
+// of internal/kernel and of the loops here.
+package learner

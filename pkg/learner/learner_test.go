@@ -1,0 +1,203 @@
+package learner
+
+import (
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+)
+
+func TestGradientAllocatesNothing(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []Config{
+		{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1}, {Name: "fomaml"}, {Name: "pooled"},
+		{Name: "ridge", OuterLoss: "abs", Clip: 4, ZeroWeight: 1},
+	} {
+		l, large := setup[float32](t, r, c, skipNet, 3, 2, 40)
+		_, small := setup[float32](t, r, c, skipNet, 3, 2, 5)
+		none := Task[float32]{Query: small.Query}
+		theta, grad := start(r, l), make([]float32, l.NumParams())
+		run := func() {
+			for _, task := range []*Task[float32]{&large, &small, &none} {
+				if _, err := l.Gradient(theta, task, grad); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		run()
+		if n := testing.AllocsPerRun(5, run); n != 0 {
+			t.Errorf("%+v: %v allocations in the steady state", c, n)
+		}
+	}
+}
+
+// What was computed before must not show: a used learner gives the bits of a
+// fresh one.
+func TestG1_GradientIsAFunctionOfItsArguments(t *testing.T) {
+	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "ridge", ZeroWeight: 1}, {Name: "fomaml", Steps: 2}} {
+		r := rand.New(rand.NewPCG(3, 4))
+		used, task := setup[float32](t, r, c, skipNet, 3, 2, 6)
+		fresh, other := setup[float32](t, r, c, skipNet, 3, 2, 40)
+		theta := start(r, used)
+		want, got := make([]float32, len(theta)), numbers[float32](r, len(theta), 1)
+		for _, before := range []*Task[float32]{&other, {Query: task.Query}} {
+			if _, err := used.Gradient(theta, before, got); err != nil {
+				t.Fatal(err)
+			}
+		}
+		a, err1 := used.Gradient(theta, &task, got)
+		b, err2 := fresh.Gradient(theta, &task, want)
+		if err1 != nil || err2 != nil || a != b {
+			t.Fatalf("%s: %v (%v), fresh %v (%v)", c.Name, a, err1, b, err2)
+		}
+		for i := range want {
+			if got[i] != want[i] {
+				t.Fatalf("%s: element %d is %v, fresh %v", c.Name, i, got[i], want[i])
+			}
+		}
+	}
+}
+
+func TestNoShotsMeansNoAdaptation(t *testing.T) {
+	for _, name := range names {
+		r := rand.New(rand.NewPCG(5, 6))
+		l, task := setup[float64](t, r, Config{Name: name}, skipNet, 2, 1, 0)
+		pooled, _ := setup[float64](t, r, Config{Name: "pooled"}, skipNet, 2, 1, 0)
+		theta := start(r, l)
+		g, want := make([]float64, len(theta)), make([]float64, pooled.NumParams())
+		a, err1 := l.Gradient(theta, &task, g)
+		b, err2 := pooled.Gradient(theta[:len(want)], &task, want)
+		if err1 != nil || err2 != nil || a != b || distance(g[:len(want)], want) != 0 {
+			t.Errorf("%s without samples: %v (%v), the model itself %v (%v)", name, a, err1, b, err2)
+		}
+		for i, x := range g[len(want):] {
+			if x != 0 {
+				t.Errorf("%s: own parameter %d has gradient %v with no samples", name, i, x)
+			}
+		}
+	}
+}
+
+func TestG7_NotANumberIsAnError(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 8))
+	for _, name := range names {
+		l, task := setup[float32](t, r, Config{Name: name}, skipNet, 2, 1, 4)
+		theta, grad := start(r, l), make([]float32, l.NumParams())
+		task.Query.Y[3] = float32(math.NaN())
+		if _, err := l.Gradient(theta, &task, grad); err == nil || !strings.Contains(err.Error(), "the loss is NaN") {
+			t.Errorf("%s with NaN in a target: %v", name, err)
+		}
+		task.Query.Y[3] = math.MaxFloat32
+		if _, err := l.Gradient(theta, &task, grad); err == nil {
+			t.Errorf("%s: an infinite loss passes", name)
+		}
+		if name == "pooled" {
+			continue
+		}
+		task.Support.Y[0] = float32(math.Inf(1))
+		if _, err := l.Adapt(theta, &task.Support, -1); err == nil || !strings.Contains(err.Error(), "adapt") {
+			t.Errorf("%s adapts to infinity: %v", name, err)
+		}
+	}
+}
+
+func TestG7_WrongShapesAreErrors(t *testing.T) {
+	r := rand.New(rand.NewPCG(9, 9))
+	for _, name := range names {
+		l, task := setup[float32](t, r, Config{Name: name}, skipNet, 2, 1, 4)
+		theta, grad := start(r, l), make([]float32, l.NumParams())
+		for what, f := range map[string]func(t Task[float32]) (Task[float32], []float32){
+			"0 parameters":      func(t Task[float32]) (Task[float32], []float32) { return t, nil },
+			"query has no":      func(t Task[float32]) (Task[float32], []float32) { t.Query.N = 0; return t, theta },
+			"query: 10 samples": func(t Task[float32]) (Task[float32], []float32) { t.Query.X = t.Query.X[1:]; return t, theta },
+			"support: 4 samp":   func(t Task[float32]) (Task[float32], []float32) { t.Support.W = nil; return t, theta },
+		} {
+			bad, at := f(task)
+			if _, err := l.Gradient(at, &bad, grad); err == nil || !strings.Contains(err.Error(), what) {
+				t.Errorf("%s: %v, want %q", name, err, what)
+			}
+		}
+		if _, err := l.Adapt(theta[1:], &task.Support, 1); err == nil {
+			t.Errorf("%s adapts from too few parameters", name)
+		}
+	}
+}
+
+func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
+	m, err := nn.Build(reluNet, 1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		c    Config
+		want string
+	}{
+		{Config{Name: "mamml"}, `did you mean "maml"?`},
+		{Config{Name: "maml", Steps: -1}, "steps: -1, expected 1 to 1000"},
+		{Config{Name: "maml", Rate: -1}, "rate: -1, expected above 0"},
+		{Config{Name: "maml", Rate: float32(math.NaN())}, "rate: NaN"},
+		{Config{Name: "ridge", LearnRates: true}, "learn_rates: set for ridge"},
+		{Config{Name: "maml", Steps: 2, StepWeights: []float32{1}}, "step_weights: 1 weights for 2 steps"},
+		{Config{Name: "maml", ZeroWeight: -1}, "zero_weight, clip, outlier, step_weights: -1"},
+		{Config{Name: "maml", InnerLoss: "abs"}, "inner_loss: abs has no curvature"},
+		{Config{Name: "maml", OuterLoss: "mae"}, "outer_loss: make loss: name: unknown"},
+		{Config{Name: "ridge", Precision: -1}, "precision: -1"},
+	} {
+		if _, err := New[float32](c.c, m); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v, want %q", c.c, err, c.want)
+		}
+		if c.c.Validate() == nil {
+			t.Errorf("%+v validates", c.c)
+		}
+	}
+	if err := (Config{Name: "maml"}).Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
+	}
+}
+
+func TestParamsCoverTheVector(t *testing.T) {
+	m, _ := nn.Build(skipNet, 3, 2)
+	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true}, {Name: "ridge"}, {Name: "pooled"}} {
+		l, err := New[float32](c, m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := 0
+		for _, p := range l.Params() {
+			if p.Offset != at {
+				t.Errorf("%s: %s at %d, expected %d", c.Name, p.Name, p.Offset, at)
+			}
+			at += p.Size()
+		}
+		if at != l.NumParams() {
+			t.Errorf("%s: tensors end at %d of %d", c.Name, at, l.NumParams())
+		}
+	}
+}
+
+func TestMoreStepsThanTrainedUseTheLastRates(t *testing.T) {
+	r := rand.New(rand.NewPCG(10, 10))
+	l, task := setup[float64](t, r, Config{Name: "maml", Steps: 1, LearnRates: true}, tanhNet, 2, 1, 5)
+	theta := start(r, l)
+	four, err := l.Adapt(theta, &task.Support, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := append([]float64(nil), theta...)
+	for range 4 {
+		p, err := l.Adapt(at, &task.Support, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(at, p.Theta())
+	}
+	if d := distance(four.Theta(), at[:len(four.Theta())]); d != 0 {
+		t.Errorf("four steps differ from four times one by %g", d)
+	}
+	zero, err := l.Adapt(theta, &task.Support, 0)
+	if err != nil || distance(zero.Theta(), theta[:len(zero.Theta())]) != 0 {
+		t.Errorf("no steps changed the model (%v)", err)
+	}
+}
