@@ -1,0 +1,151 @@
+package metatrain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// submit starts a run, once: the same spec under the same name is the run that is there already.
+func (m *Machine) submit(req uint64, s Submit, payload []byte) {
+	spec, err := DecodeSpec(payload)
+	if err != nil {
+		m.reply(req, Answer{Term: m.term, Error: err.Error()})
+		return
+	}
+	generation := 0
+	for m.runs[spec.RunID(generation+1)] != nil {
+		generation++
+	}
+	there := m.runs[spec.RunID(generation)]
+	switch {
+	case len(s.Token) > 64:
+		m.reply(req, Answer{Term: m.term, Error: fmt.Sprintf("submit: token of %d characters, expected at most 64", len(s.Token))})
+		return
+	case there == nil:
+	case there.creating:
+		there.creators = append(there.creators, req)
+		return
+	case !s.Fresh || s.Token != "" && there.status.val.Token == s.Token: // the latter was asked before, and its answer lost
+		m.reply(req, Answer{Term: m.term, Run: there.id, Runs: []RunStatus{m.status(there)}})
+		return
+	default:
+		generation++
+	}
+	m.create(req, spec, generation, s.Token)
+}
+
+// create puts the spec to the store before the transaction that starts the run.
+func (m *Machine) create(req uint64, spec RunSpec, generation int, token string) {
+	id := spec.RunID(generation)
+	r := &run{id: id, spec: spec, specBytes: EncodeSpec(spec), digest: spec.Digest(), creating: true, creators: []uint64{req}}
+	m.runs[id] = r
+	answer := func(a Answer) {
+		for _, req := range r.creators {
+			m.reply(req, a)
+		}
+		r.creators = nil
+	}
+	m.put(SpecObject(id), r.specBytes, func(d Done) {
+		switch d.Outcome {
+		case OK:
+			m.begun(r, token, answer)
+		case Conflict: // left by a creation that came to nothing, with other paths or saving habits
+			delete(m.runs, id)
+			m.create(req, spec, generation+1, token)
+		default:
+			delete(m.runs, id)
+			answer(Answer{Term: m.term, Error: "store the spec: " + d.Text})
+		}
+	})
+}
+
+func (m *Machine) begun(r *run, token string, answer func(Answer)) {
+	status := StatusRecord{State: Active, Created: m.clock.Wall, Token: token}
+	m.enqueue(func() (Txn, bool) {
+		return Txn{
+			Expect: []Expect{{specKey(r.id), 0}, {statusKey(r.id), 0}},
+			Puts:   []Put{{specKey(r.id), r.specBytes}, {statusKey(r.id), mustJSON(status)}},
+		}, true
+	}, func(rev int64) {
+		r.specRev, r.status, r.creating = rev, cell[StatusRecord]{status, rev}, false
+		m.order = append(m.order, r.id)
+		m.load(r)
+		answer(Answer{Term: m.term, Run: r.id, Created: true, Runs: []RunStatus{m.status(r)}})
+	})
+}
+
+// control cancels, pauses or resumes a run. The answer comes when the transaction happened. To ask for the state that
+// a run is in already is success, so that a request whose answer was lost can be repeated.
+func (m *Machine) control(req uint64, c Control) {
+	answer := func(err string) { m.reply(req, Answer{Term: m.term, Run: c.Run, Error: err}) }
+	next, known := map[string]RunState{"cancel": Cancelled, "pause": Paused, "resume": Active}[c.Action]
+	r := m.runs[c.Run]
+	switch {
+	case !known:
+		answer(fmt.Sprintf("unknown action %q, expected cancel, pause or resume", c.Action))
+	case r == nil || r.creating:
+		answer(fmt.Sprintf("no run %q; `warmstart runs ls` lists them", c.Run))
+	case r.broken != nil:
+		answer(r.broken.Error())
+	default:
+		m.change(r, next, "", func() {
+			if state := r.status.val.State; state != next {
+				answer(fmt.Sprintf("run %s is %s: cannot %s it", c.Run, state, c.Action))
+				return
+			}
+			answer("")
+		})
+	}
+}
+
+// maxListed is how many runs, the latest, fit one answer.
+const maxListed = 200
+
+func (m *Machine) question(req uint64, q Question) {
+	a := Answer{Term: m.term}
+	for id, r := range m.runs {
+		if !r.creating && (q.Run == "" || q.Run == id) {
+			a.Runs = append(a.Runs, m.status(r))
+		}
+	}
+	if q.Run != "" && len(a.Runs) == 0 {
+		a.Error = fmt.Sprintf("no run %q; `warmstart runs ls` lists them", q.Run)
+	}
+	slices.SortFunc(a.Runs, func(x, y RunStatus) int {
+		return cmp.Or(cmp.Compare(x.Created, y.Created), cmp.Compare(x.Run, y.Run))
+	})
+	a.Runs = a.Runs[max(0, len(a.Runs)-maxListed):]
+	for _, w := range m.workers {
+		a.Workers = append(a.Workers, WorkerStatus{ID: w.id, Host: w.hello.Host, Class: w.hello.Class, Leases: len(w.leases),
+			SilentMS: m.clock.Mono - w.seen, Tasks: w.tasks})
+	}
+	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
+	m.reply(req, a)
+}
+
+// fetch serves what the machine itself holds: parameters by digest and specs by run. Objects are the driver's to serve.
+func (m *Machine) fetch(req uint64, f Fetch) {
+	if r := m.runs[f.Spec]; f.Spec != "" && r != nil {
+		m.chunk(req, r.specBytes, f.Offset)
+		return
+	}
+	for _, r := range m.runs {
+		if p := r.phase; f.Theta != "" && p != nil {
+			switch {
+			case p.work.Theta == f.Theta:
+				m.chunk(req, p.theta, f.Offset)
+				return
+			case p.pooled != nil && p.pooledDigest == f.Theta:
+				m.chunk(req, p.pooled, f.Offset)
+				return
+			}
+		}
+	}
+	m.reply(req, Chunk{Term: m.term, Absent: true})
+}
+
+func (m *Machine) chunk(req uint64, data []byte, offset int) {
+	offset = min(max(offset, 0), len(data))
+	m.emit(Reply{Req: req, Msg: Chunk{Term: m.term, Total: len(data)}, Payload: data[offset:min(len(data), offset+MaxChunk)]})
+}

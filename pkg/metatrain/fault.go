@@ -1,0 +1,85 @@
+package metatrain
+
+import (
+	"fmt"
+	"slices"
+)
+
+// maxTries ends a run whose work fails over and over, each time differently.
+const maxTries = 20
+
+// failure takes a worker's report in that it could not do its work.
+func (m *Machine) failure(f Failure) {
+	if w := m.workers[f.Worker]; w != nil {
+		w.seen = m.clock.Mono
+	}
+	l := m.leases[f.Lease]
+	if l == nil || l.worker.id != f.Worker || l.Work != f.Work {
+		return
+	}
+	r, sh := l.run, &l.phase.shards[l.Work.Node.Index]
+	m.release(l)
+	sh.tries++
+	sh.text = clip(f.Text)
+	if f.Transient || f.Digest == "" {
+		sh.rests = m.clock.Mono + min(int64(100)<<min(sh.tries, 10), 5_000)
+		m.giveUp(r, sh)
+		return
+	}
+	for other, digest := range sh.failed {
+		if other != f.Worker && digest == f.Digest {
+			m.fault(r, f)
+			return
+		}
+	}
+	sh.bar(f.Worker, f.Digest)
+	m.giveUp(r, sh)
+}
+
+// fault decides on a task that failed alike on two workers: it is the task's own (DESIGN: recorded decisions).
+func (m *Machine) fault(r *run, f Failure) {
+	p := r.phase
+	what := fmt.Sprintf("%s of step %d, task %d: %s", f.Work.Kind, f.Work.Step, f.Task, f.Text)
+	lo, hi := f.Work.Node.Span(p.tasks)
+	switch {
+	case r.spec.OnBadTask != "skip" || f.Work.Kind != Train && f.Work.Kind != Validate,
+		f.Task < lo || f.Task >= hi || slices.Contains(p.skip, f.Task): // no task of this shard to leave out
+		m.end(r, Failed, what)
+		return
+	case len(r.decisions.val.Skips) >= maxSkips:
+		m.end(r, Failed, fmt.Sprintf("%d tasks are skipped already, the most there may be; and now %s", maxSkips, what))
+		return
+	}
+	p.deciding = true
+	var next DecisionsRecord
+	m.enqueue(func() (Txn, bool) {
+		if r.phase != p {
+			return Txn{}, false
+		}
+		next.Skips = append(append([]Skip(nil), r.decisions.val.Skips...),
+			Skip{Track: f.Work.Track, Step: f.Work.Step, Kind: f.Work.Kind, Task: f.Task, Reason: clip(f.Text)})
+		return Txn{Expect: r.unchanged(), Puts: []Put{{decisionsKey(r.id), mustJSON(next)}}}, true
+	}, func(rev int64) {
+		r.decisions = cell[DecisionsRecord]{next, rev}
+		if r.phase == p {
+			m.advance(r) // the same step again, under the new digest of decisions
+		}
+	})
+}
+
+// maxSkips bounds the record of decisions, which every lease of a step, checkpoint and manifest repeats.
+const maxSkips = 1000
+
+// bar keeps a worker from a shard that it failed on.
+func (sh *shard) bar(worker, digest string) {
+	if sh.failed == nil {
+		sh.failed = map[string]string{}
+	}
+	sh.failed[worker] = digest
+}
+
+func (m *Machine) giveUp(r *run, sh *shard) {
+	if sh.tries == maxTries {
+		m.end(r, Failed, fmt.Sprintf("%s of step %d failed %d times; the last: %s", r.phase.work.Kind, r.phase.work.Step, sh.tries, sh.text))
+	}
+}

@@ -1,0 +1,212 @@
+package metatrain
+
+import (
+	"fmt"
+	"slices"
+)
+
+// worker is one life of one worker process, as long as it is heard of.
+type worker struct {
+	id     string
+	hello  Hello // the latest
+	leases map[uint64]*lease
+	seen   int64
+	joined int64
+	tasks  int64 // contributed
+}
+
+// poll is a worker waiting for work: a request the machine has not answered yet.
+type poll struct {
+	req    uint64
+	worker *worker
+	until  int64
+}
+
+// spare says that the worker holds a lease already: another one would be a prefetch.
+func (p poll) spare() bool { return len(p.worker.leases) > 0 }
+
+// maxHolding is how many leases a worker holds: one at work, one fetched ahead.
+const maxHolding = 2
+
+// hello takes a worker's request for work in; grant answers it when there is some.
+func (m *Machine) hello(req uint64, h Hello) {
+	if reason := refusal(h); reason != "" {
+		m.reply(req, LeaseReply{Term: m.term, Refused: reason})
+		return
+	}
+	w := m.workers[h.Worker]
+	if w == nil {
+		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono}
+		m.workers[h.Worker] = w
+	}
+	if h.Seq != 0 && h.Seq <= w.hello.Seq { // repeated or overtaken on the way: what it says of leases is out of date
+		m.reply(req, LeaseReply{Term: m.term})
+		return
+	}
+	w.hello, w.seen = h, m.clock.Mono
+	// What the worker no longer holds was lost on the way: a reply that never arrived, or a process that forgot.
+	for _, l := range w.leases {
+		if !slices.Contains(h.Holding, l.ID) {
+			m.release(l)
+		}
+	}
+	m.polls = slices.DeleteFunc(m.polls, func(p poll) bool {
+		if p.worker != w {
+			return false
+		}
+		m.reply(p.req, LeaseReply{Term: m.term}) // one poll a worker: the older one is answered
+		return true
+	})
+	if len(w.leases) >= maxHolding {
+		m.reply(req, LeaseReply{Term: m.term})
+		return
+	}
+	m.polls = append(m.polls, poll{req, w, m.clock.Mono + min(max(h.WaitMS, 0), 30_000)})
+}
+
+// refusal names why a worker can do nothing here.
+func refusal(h Hello) string {
+	switch {
+	case h.Worker == "":
+		return "hello: worker is empty, expected an id"
+	case h.Protocol != Protocol:
+		return fmt.Sprintf("worker %s speaks protocol %d, this coordinator %d: run the same release on both", h.Worker, h.Protocol, Protocol)
+	case h.Contract != Contract:
+		return fmt.Sprintf("worker %s computes by contract %q, this coordinator needs %q: run the same release on both", h.Worker, h.Contract, Contract)
+	}
+	return ""
+}
+
+// grant answers polls while there is work: idle workers before those that would fetch ahead, each in order of arrival.
+func (m *Machine) grant() {
+	if len(m.polls) == 0 {
+		return
+	}
+	for _, spare := range []bool{false, true} {
+		m.polls = slices.DeleteFunc(m.polls, func(p poll) bool {
+			if p.spare() != spare {
+				return false
+			}
+			l := m.pick(p)
+			if l == nil {
+				return false
+			}
+			m.reply(p.req, LeaseReply{Term: m.term, Leases: []Lease{l.Lease}})
+			return true
+		})
+	}
+}
+
+// pick takes the next run in turn that has work for this worker.
+func (m *Machine) pick(p poll) *lease {
+	for turn, id := range m.order {
+		r := m.runs[id]
+		if r.phase == nil || r.phase.deciding {
+			continue
+		}
+		i := r.phase.pending(p.worker, m.clock.Mono)
+		if i < 0 && !p.spare() {
+			i = m.late(r, p.worker)
+		}
+		if i < 0 || p.spare() && r.phase.open() <= m.idle() {
+			continue
+		}
+		m.order = append(slices.Delete(slices.Clone(m.order), turn, turn+1), id)
+		return m.lease(r, i, p.worker)
+	}
+	return nil
+}
+
+// idle is how many workers, heard of lately, hold nothing: at the end of a step what is left is for them, not for
+// those who would fetch it ahead.
+func (m *Machine) idle() int {
+	n := 0
+	for _, w := range m.workers {
+		if len(w.leases) == 0 && m.clock.Mono-w.seen <= m.cfg.BeatMS {
+			n++
+		}
+	}
+	return n
+}
+
+// patience is how long a lease of a shard lasts: twenty times what was observed, and longer each time one ran out.
+func (m *Machine) patience(r *run, i int) int64 {
+	p := r.phase
+	wait := m.cfg.FirstDeadlineMS
+	if micros := r.micros[p.work.Kind]; micros > 0 {
+		lo, hi := Node{p.level, i}.Span(p.tasks)
+		wait = max(5_000, int64(20*float64(hi-lo)*micros/1000))
+	}
+	return wait << min(p.shards[i].spent, 6)
+}
+
+func (m *Machine) lease(r *run, i int, w *worker) *lease {
+	p, wait := r.phase, m.patience(r, i)
+	work := p.work
+	work.Node = Node{p.level, i}
+	l := &lease{
+		Lease: Lease{ID: m.nextID(), Work: work, Tasks: p.tasks, Skip: p.skip, DeadlineMS: wait},
+		run:   r, phase: p, worker: w, granted: m.clock.Mono, deadline: m.clock.Mono + wait,
+	}
+	l.Pooled = p.pooledDigest
+	m.leases[l.ID], w.leases[l.ID] = l, l
+	p.shards[i].leases = append(p.shards[i].leases, l)
+	return l
+}
+
+// beat keeps a worker's leases and tells it which ones nobody wants any more.
+func (m *Machine) beat(b Beat) (drop []uint64) {
+	w := m.workers[b.Worker]
+	if w != nil {
+		w.seen = m.clock.Mono
+		for _, l := range w.leases {
+			if !slices.Contains(b.Leases, l.ID) && m.clock.Mono-l.granted > 2*m.cfg.BeatMS {
+				m.release(l) // the grant never reached it
+			}
+		}
+	}
+	for _, id := range b.Leases {
+		if l := m.leases[id]; l == nil || l.worker != w {
+			drop = append(drop, id)
+		}
+	}
+	return drop
+}
+
+func (m *Machine) expirePolls() {
+	m.polls = slices.DeleteFunc(m.polls, func(p poll) bool {
+		if m.clock.Mono < p.until {
+			return false
+		}
+		m.reply(p.req, LeaseReply{Term: m.term})
+		return true
+	})
+}
+
+// expireWorkers frees leases that three beats in a row did not speak for, and forgets workers not heard of for ten. A
+// worker that waits for an answer of ours need not beat: silence counts from the grant.
+func (m *Machine) expireWorkers() {
+	polling := map[*worker]bool{}
+	for _, p := range m.polls {
+		polling[p.worker] = true
+	}
+	for id, w := range m.workers {
+		for _, l := range w.leases {
+			if m.clock.Mono-max(w.seen, l.granted) > 3*m.cfg.BeatMS {
+				m.release(l)
+			}
+		}
+		if m.clock.Mono-w.seen > 10*m.cfg.BeatMS && len(w.leases) == 0 && !polling[w] {
+			delete(m.workers, id)
+		}
+	}
+}
+
+func (m *Machine) expireLeases() {
+	for _, l := range m.leases {
+		if m.clock.Mono > l.deadline {
+			l.phase.shards[l.Work.Node.Index].spent++
+			m.release(l)
+		}
+	}
+}

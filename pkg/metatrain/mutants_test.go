@@ -1,0 +1,153 @@
+package metatrain
+
+import (
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// mutant is one way to break the package: in a file, old becomes new.
+type mutant struct{ name, file, old, new string }
+
+// mutants each break one guarantee. The text must be found exactly once, so that the list stays true.
+var mutants = []mutant{
+	{"sum in order of arrival", "tree.go",
+		"for root := RootLevel(t.n); d.Level < root;", "lo, hi := d.Span(t.n)\n\tcount, sums := Node{-1, 0}, Node{-1, 1}\n\tcovered := t.held[count].Tasks + hi - lo\n\tt.held[count] = Partial{Tasks: covered}\n\tp = Join(t.held[sums], p)\n\tt.held[sums] = p\n\treturn p, covered == t.n\n\tfor root := RootLevel(t.n); d.Level < root;"},
+	{"lone child doubled", "tree.go",
+		"continue // a lone child passes unchanged", "p = Join(p, Partial{Vec: append([]float32{}, p.Vec...), Metrics: append([]float64{}, p.Metrics...), Tasks: p.Tasks}); continue"},
+	{"no dedupe", "result.go",
+		"case sh.done:", "case false:"},
+	{"results for another theta count", "result.go",
+		"if res.Work != work ||", "if work.Theta = res.Work.Theta; res.Work != work ||"},
+	{"results for another step count", "result.go",
+		"if res.Work != work ||", "if work.Step, work.Theta = res.Work.Step, res.Work.Theta; res.Work != work ||"},
+	{"results under other decisions count", "result.go",
+		"if res.Work != work ||", "if work.Decisions = res.Work.Decisions; res.Work != work ||"},
+	{"NaN taken in", "frame.go",
+		"if bits&0x7f800000 == 0x7f800000 {", "if false {"},
+	{"digest of the payload not checked", "result.go",
+		"d != res.SHA256", "false && d != res.SHA256"},
+	{"number of tasks not checked", "result.go",
+		"res.Tasks != want {", "false && res.Tasks != want {"},
+	{"skipped tasks count as present", "phase.go",
+		"if t >= lo && t < hi {", "if t >= lo && t < hi && false {"},
+	{"mean over all tasks, skipped ones too", "result.go",
+		"s.update(&r.spec, sum.Vec, sum.Tasks)", "s.update(&r.spec, sum.Vec, r.spec.MetaBatch)"},
+	{"no new lease after a worker died", "ledger.go",
+		"if m.clock.Mono-max(w.seen, l.granted) > 3*m.cfg.BeatMS {", "if false {"},
+	{"results count while a decision is being recorded", "result.go",
+		"case p.deciding:", "case false:"},
+	{"decision counts before it is recorded", "fault.go",
+		"p.deciding = true\n", "r.decisions.val.Skips = append(r.decisions.val.Skips, Skip{Track: f.Work.Track, Step: f.Work.Step, Kind: f.Work.Kind, Task: f.Task}); m.advance(r); return\n"},
+	{"one failure is enough to skip", "fault.go",
+		"for other, digest := range sh.failed {", "m.fault(r, f); return\n\tfor other, digest := range sh.failed {"},
+	{"decisions not compared", "commit.go",
+		"{decisionsKey(r.id), r.decisions.rev},", ""},
+	{"pointer not compared", "commit.go",
+		"{pointerKey(r.id), r.pointer.rev},", ""},
+	{"status not compared: cancelled comes back", "commit.go",
+		"{statusKey(r.id), r.status.rev},", ""},
+	{"any state follows any", "record.go",
+		"case Paused, Failed:\n\t\treturn next == Active || next == Cancelled\n\t}\n\treturn false", "case Paused, Failed:\n\t\treturn next == Active || next == Cancelled\n\t}\n\treturn true"},
+	{"pointer may go back", "save.go",
+		"r.pointer.rev > 0 && r.pointer.val.Step >= s.step", "false"},
+	{"pointer moves before the object is durable", "save.go",
+		"m.put(s.key, s.data, func(d Done) {\n", "m.point(r, s)\n\tm.put(s.key, s.data, func(d Done) {\n\t\treturn\n"},
+	{"pointer moves though the store failed", "save.go",
+		"if d.Outcome != OK { // the driver", "if false { // the driver"},
+	{"a waiting save shares memory with training", "save.go",
+		"r.nextSave = nil\n", "r.nextSave = nil\n\t\tc, _ := encodeState(&r.spec, r.digest, r.decisions.val.before(&r.state), &r.state)\n\t\tnext.data, _, _ = c.Encode()\n"},
+	{"best model shares memory with training", "state.go",
+		"slices.Clone(s.Theta), value", "slices.Clip(s.Theta), value"},
+	{"validated not reset", "state.go",
+		"s.Step++\n\ts.Validated = false", "s.Step++"},
+	{"moments not restored", "state.go",
+		`M: byName["m"], V: byName["v"]}`, `M: make([]float32, len(s.Theta)), V: make([]float32, len(s.Theta))}`},
+	{"best model not restored", "state.go",
+		`s.Theta, s.Best = byName["theta"], byName["best"]`, `s.Theta = byName["theta"]`},
+	{"a tie takes the later model", "state.go",
+		"if s.Best == nil || value < s.BestScore {", "if s.Best == nil || value <= s.BestScore {"},
+	{"checkpoint of other decisions resumed", "run.go",
+		"made != string(mustJSON(r.decisions.val.before(&r.state)))", "made == \"?\""},
+	{"manifest before its files", "publish.go",
+		"var put func(i int)\n", "entries[0], entries[len(entries)-1] = entries[len(entries)-1], entries[0]\n\tvar put func(i int)\n"},
+	{"finished though the store failed", "publish.go",
+		"if d.Outcome != OK {\n", "if false {\n"},
+	{"a stopped run gets a number", "publish.go",
+		"if r.life != life {\n\t\t\treturn Txn{}, false //", "if r.life != life && false {\n\t\t\treturn Txn{}, false //"},
+	{"every leader takes a new number", "publish.go",
+		"if v := c.val.of(r.id); v != nil && v.N != taken {", "if v := c.val.of(r.id); v != nil && false {"},
+	{"a publication outlives its run's life", "publish.go",
+		"if r.life != life {\n\t\t\treturn //", "if r.life != life && false {\n\t\t\treturn //"},
+	{"retention takes what a newer pointer names", "event.go",
+		"return path.Base(o.Key)[:min(12, len(path.Base(o.Key)))] > path.Base(d.Pointer)[:12]", "return path.Base(o.Key) == \"\""},
+	{"window ignored", "result.go",
+		"case m.full(p, sh):", "case false:"},
+	{"no room for the lowest shard", "result.go",
+		"&& p.lowest() != sh", ""},
+	{"a transaction of unknown outcome is waited out under the same term", "commit.go",
+		"d.Outcome != Conflict)", "false)"},
+	{"a conflict is taken for success", "commit.go",
+		"if d.Outcome != OK {\n", "if d.Outcome != OK && d.Outcome != Conflict {\n"},
+	{"a deposed leader's transaction has effect", "sim_etcd_test.go",
+		"if e.leader == nil || e.created != term.Revision || e.expires <= e.w.now {\n\t\treturn Done", "if false {\n\t\treturn Done"},
+	{"workers obey an older leader", "message.go",
+		"return t.Epoch < o.Epoch || t.Epoch == o.Epoch && t.Revision < o.Revision", "return o.Revision < t.Revision"},
+	{"a load that failed is not tried again", "run.go",
+		"if r.retry != 0 && m.clock.Mono >= r.retry {", "if false {"},
+}
+
+// TestMutantsAreCaught breaks the package in each of these ways and holds that its tests notice.
+func TestMutantsAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("skipped under -short: it builds the package once for each mutant")
+	}
+	if os.Getenv("WARMSTART_MUTANT") != "" {
+		t.Skip("a mutant's own run")
+	}
+	for _, m := range mutants {
+		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
+			out, err := m.run(t)
+			if err == nil {
+				t.Errorf("the tests do not notice: %s", m.name)
+			}
+			if strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
+				t.Errorf("this mutant does not build:\n%s", out)
+			}
+		})
+	}
+}
+
+// run tests the package with the mutant in the file's place. No file of the tree changes.
+func (m mutant) run(t *testing.T) (out string, err error) {
+	path, err := filepath.Abs(m.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(string(source), m.old); n != 1 {
+		t.Fatalf("%s holds the text to change %d times, expected once:\n%s", m.file, n, m.old)
+	}
+	dir := t.TempDir()
+	broken, overlay := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json")
+	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(overlay, list, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-short", ".")
+	cmd.Env = append(os.Environ(), "WARMSTART_MUTANT=1", "WARMSTART_SIM_SEEDS=300")
+	data, err := cmd.CombinedOutput()
+	return string(data), err
+}

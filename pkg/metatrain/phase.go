@@ -1,0 +1,201 @@
+package metatrain
+
+import (
+	"math"
+	"math/bits"
+	"slices"
+)
+
+// phase is one kind of work over one theta: a step's meta-batch, a validation, theta_0 or the table. Its shards are
+// the aligned subtrees of one level.
+type phase struct {
+	work   Work // Node unset
+	tasks  int
+	skip   []int
+	theta  []byte // wire form, served to workers
+	pooled []byte
+	level  int
+	shards []shard
+	next   int // no shard below is pending
+	done   int
+	tree   *Tree
+	began  int64
+
+	pooledDigest string
+	// deciding: a decision about this phase is on its way to the record. No result counts until it is there, or one
+	// more would end a step that the record says went otherwise.
+	deciding bool
+	scanned  int64 // Mono of the last search for late shards that found none
+}
+
+// shard is one unit of dispatch and what the ledger knows of it.
+type shard struct {
+	done   bool
+	leases []*lease          // at most two: the first and a speculative copy
+	failed map[string]string // worker -> error digest: never leased to them again
+	text   string            // the last failure
+	tries  int               // failures of any kind
+	spent  int               // leases that ran out: the next one is longer
+	rests  int64             // Mono before which it is not leased, after a failure that may pass
+}
+
+// lease is one grant.
+type lease struct {
+	Lease
+	run      *run
+	phase    *phase
+	worker   *worker
+	granted  int64
+	deadline int64
+}
+
+// begin starts a phase. A theta no worker can have yet is broadcast.
+func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
+	m.dropPhase(r)
+	s := &r.state
+	p := &phase{
+		work:  Work{Run: r.id, Spec: r.digest, Kind: kind, Track: s.Track, Step: s.Step, Decisions: r.decisions.val.Digest()},
+		tasks: tasks, skip: r.skips(kind, s.Track, s.Step), tree: NewTree(tasks), began: m.clock.Mono,
+	}
+	if kind == Evaluate {
+		p.work.Track, p.work.Step = 0, s.BestSteps[0]
+		if len(s.Bests) > 1 {
+			p.pooled = EncodeFloats(s.Bests[1])
+			p.pooledDigest = Digest(p.pooled)
+			m.emit(Broadcast{Digest: p.pooledDigest, Data: p.pooled})
+		}
+	}
+	if theta != nil {
+		p.theta = EncodeFloats(theta)
+		p.work.Theta = Digest(p.theta)
+		m.emit(Broadcast{Digest: p.work.Theta, Data: p.theta})
+	}
+	p.level = m.shardLevel(r, kind, tasks)
+	p.shards = make([]shard, NodesAt(p.level, tasks))
+	r.phase = p
+}
+
+// Work sizes a shard aims at, in microseconds: not so small that the round trip shows, not so large that a death costs much.
+const (
+	leastShard = 2_000
+	mostShard  = 40_000
+)
+
+// shardLevel sizes shards: every worker gets one, none is below leastShard of work, none needlessly above mostShard.
+// It never changes bits.
+func (m *Machine) shardLevel(r *run, kind Kind, tasks int) int {
+	if tasks == 1 {
+		return 0
+	}
+	root := RootLevel(tasks)
+	if n := m.cfg.ShardTasks; n > 0 {
+		return min(bits.Len(uint(n))-1, root)
+	}
+	micros := r.micros[kind]
+	if micros == 0 {
+		return max(0, root-2-RootLevel(max(1, len(m.workers)))) // nothing observed yet: a few shards each
+	}
+	share := (tasks + max(1, len(m.workers)) - 1) / max(1, len(m.workers))
+	level := min(RootLevel(share), max(0, int(math.Floor(math.Log2(mostShard/micros)))))
+	least := max(0, int(math.Ceil(math.Log2(leastShard/micros))))
+	return min(max(level, least), root)
+}
+
+// dropPhase forgets the phase in hand; its leases are void.
+func (m *Machine) dropPhase(r *run) {
+	if r.phase == nil {
+		return
+	}
+	for i := range r.phase.shards {
+		for _, l := range slices.Clone(r.phase.shards[i].leases) {
+			m.release(l)
+		}
+	}
+	r.phase = nil
+}
+
+// release takes a lease out of the ledger; its shard is pending again unless done or copied.
+func (m *Machine) release(l *lease) {
+	delete(m.leases, l.ID)
+	delete(l.worker.leases, l.ID)
+	sh := &l.phase.shards[l.Work.Node.Index]
+	sh.leases = slices.DeleteFunc(sh.leases, func(o *lease) bool { return o == l })
+	l.phase.next = min(l.phase.next, l.Work.Node.Index)
+}
+
+// pending finds the lowest shard this worker may do that nobody does.
+func (p *phase) pending(w *worker, now int64) int {
+	for ; p.next < len(p.shards); p.next++ {
+		if sh := &p.shards[p.next]; !sh.done && len(sh.leases) == 0 {
+			break
+		}
+	}
+	for i := p.next; i < len(p.shards); i++ {
+		sh := &p.shards[i]
+		if _, failed := sh.failed[w.id]; !sh.done && len(sh.leases) == 0 && !failed && sh.rests <= now {
+			return i
+		}
+	}
+	return -1
+}
+
+// late finds a shard whose only lease, with another worker, has run for more than three times what was observed: a
+// copy on an idle worker has the same bits, and the first result wins.
+func (m *Machine) late(r *run, w *worker) int {
+	p, micros := r.phase, r.micros[r.phase.work.Kind]
+	if micros == 0 || m.clock.Mono-p.scanned < scanEvery {
+		return -1
+	}
+	for i := range p.shards {
+		sh := &p.shards[i]
+		if sh.done || len(sh.leases) != 1 || sh.leases[0].worker == w {
+			continue
+		}
+		if _, failed := sh.failed[w.id]; failed {
+			continue
+		}
+		lo, hi := Node{p.level, i}.Span(p.tasks)
+		expected := int64(float64(hi-lo)*micros/1000) * int64(1+len(sh.leases[0].worker.leases))
+		if m.clock.Mono-sh.leases[0].granted > 3*expected+200 {
+			return i
+		}
+	}
+	p.scanned = m.clock.Mono
+	return -1
+}
+
+// scanEvery bounds, in milliseconds, how often the shards of a phase are searched for late ones.
+const scanEvery = 50
+
+// open is how many shards nobody does.
+func (p *phase) open() int {
+	n := 0
+	for i := p.next; i < len(p.shards); i++ {
+		if sh := &p.shards[i]; !sh.done && len(sh.leases) == 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// lowest is the first shard not done.
+func (p *phase) lowest() *shard {
+	for i := range p.shards {
+		if !p.shards[i].done {
+			return &p.shards[i]
+		}
+	}
+	return nil
+}
+
+// expected is how many tasks of a node contribute once skipped ones are left out.
+func (p *phase) expected(d Node) int {
+	lo, hi := d.Span(p.tasks)
+	n := hi - lo
+	for _, t := range p.skip {
+		if t >= lo && t < hi {
+			n--
+		}
+	}
+	return n
+}

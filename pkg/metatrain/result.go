@@ -1,0 +1,238 @@
+package metatrain
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// result takes a worker's result in. It counts once, whoever sends it and under whichever term it was leased: what
+// matters is that its work is the work at hand, bit for bit (G2).
+func (m *Machine) result(res Result, payload []byte) ResultReply {
+	answer := func(v Verdict, reason string) ResultReply {
+		return ResultReply{Term: m.term, Verdict: v, Reason: reason}
+	}
+	if w := m.workers[res.Worker]; w != nil {
+		w.seen = m.clock.Mono
+	}
+	r := m.runs[res.Work.Run]
+	if r == nil || r.phase == nil {
+		m.forget(res)
+		return answer(Stale, "no such work at hand")
+	}
+	p, node := r.phase, res.Work.Node
+	work := p.work
+	work.Node = node
+	if res.Work != work || node.Level != p.level || node.Index < 0 || node.Index >= len(p.shards) {
+		m.forget(res)
+		return answer(Stale, "for other work than is at hand")
+	}
+	sh := &p.shards[node.Index]
+	switch {
+	case sh.done:
+		m.forget(res)
+		return answer(Duplicate, "")
+	case p.deciding:
+		return ResultReply{Term: m.term, Verdict: Hold, Reason: "a decision about this step is being recorded", RetryMS: 20}
+	case m.full(p, sh):
+		return m.hold(r, res, answer)
+	}
+	part, err := m.check(r, res, payload)
+	if err != nil {
+		if m.forget(res) { // else it was said before, or by nobody that was asked
+			sh.tries++
+			sh.text = "refused: " + clip(err.Error())
+			sh.bar(res.Worker, "")
+			m.giveUp(r, sh)
+		}
+		return answer(Refused, err.Error())
+	}
+	if p.work.Kind == Evaluate {
+		r.evaluation = slices.Clone(payload)
+	}
+	m.accept(r, sh, res, part)
+	return answer(Accepted, "")
+}
+
+// forget gives back the lease a result came under, if there is one.
+func (m *Machine) forget(res Result) bool {
+	l := m.leases[res.Lease]
+	if l == nil || l.worker.id != res.Worker {
+		return false
+	}
+	m.release(l)
+	return true
+}
+
+// hold leaves a result with its worker until there is room. Only where the lowest shard, which makes room, has nobody
+// is the result given up, to be computed again: workers full of held results would ask for nothing (G5).
+func (m *Machine) hold(r *run, res Result, answer func(Verdict, string) ResultReply) ResultReply {
+	if len(r.phase.lowest().leases) == 0 {
+		m.forget(res)
+		return answer(Stale, "lower work comes first")
+	}
+	if l := m.leases[res.Lease]; l != nil && l.worker.id == res.Worker {
+		l.deadline = m.clock.Mono + m.patience(r, res.Work.Node.Index) // the wait is ours, not the worker's
+	}
+	return ResultReply{Term: m.term, Verdict: Hold, Reason: "window full", RetryMS: 20}
+}
+
+// full says that the window has no room for this shard's partial. The lowest shard not yet done always has room, so
+// that the tree can always go on (G6).
+func (m *Machine) full(p *phase, sh *shard) bool {
+	return p.work.Kind == Train && len(p.theta)*p.tree.Held() >= m.cfg.Window && p.lowest() != sh
+}
+
+// check refuses what must not reach the base model (G7).
+func (m *Machine) check(r *run, res Result, payload []byte) (Partial, error) {
+	p := r.phase
+	part := Partial{Metrics: slices.Clone(res.Metrics), Tasks: res.Tasks} // the message stays its sender's
+	if want := p.expected(res.Work.Node); res.Tasks != want {
+		return part, fmt.Errorf("result of %d tasks, expected %d", res.Tasks, want)
+	}
+	if d := Digest(payload); d != res.SHA256 {
+		return part, fmt.Errorf("payload with SHA-256 %.12s, announced %.12s", d, res.SHA256)
+	}
+	if want := r.spec.metrics(p.work.Kind, p.work.Track); want > 0 && res.Tasks > 0 && len(res.Metrics) != want {
+		return part, fmt.Errorf("%d metrics, expected %d", len(res.Metrics), want)
+	}
+	for i, v := range res.Metrics {
+		// A sum of float32 losses; what is larger could overflow further on.
+		if bound := float64(math.MaxFloat32 * float64(max(res.Tasks, 1))); !(math.Abs(v) <= bound) {
+			return part, fmt.Errorf("metric %d is %v, expected a number of at most %g", i, v, bound)
+		}
+	}
+	var err error
+	switch p.work.Kind {
+	case Init:
+		part.Vec, err = DecodeFloats(payload, len(payload)/4)
+		if err == nil {
+			err = checkLayout(res.Layout, part.Vec)
+		}
+	case Train:
+		want := len(p.theta) / 4
+		if res.Tasks == 0 {
+			want = 0
+		}
+		part.Vec, err = DecodeFloats(payload, want)
+	case Evaluate:
+		_, err = decodeTable(payload)
+	}
+	return part, err
+}
+
+// checkLayout refuses names and shapes that do not cover the parameters without holes, or make no model file.
+func checkLayout(layout string, theta []float32) error {
+	views, err := DecodeLayout(layout)
+	if err != nil {
+		return err
+	}
+	at := 0
+	for _, v := range views {
+		if v.Offset != at {
+			return fmt.Errorf("layout: %s at %d, expected %d", v.Name, v.Offset, at)
+		}
+		if at += v.Len(); at > len(theta) {
+			break // before sizes of any length overflow
+		}
+	}
+	if at != len(theta) || at == 0 {
+		return fmt.Errorf("layout of %d parameters or more, vector of %d", at, len(theta))
+	}
+	_, err = ModelBytes(layout, theta)
+	return err
+}
+
+// View names a part of the flat parameters.
+type View struct {
+	Name   string `json:"name"`
+	Offset int    `json:"offset"`
+	Shape  []int  `json:"shape"`
+}
+
+// maxView bounds the values of one view, so that products of sizes do not overflow.
+const maxView = 1 << 31
+
+// Len is the number of values in the view; maxView where it is more.
+func (v View) Len() int {
+	n := 1
+	for _, d := range v.Shape {
+		n = min(n*d, maxView)
+	}
+	return n
+}
+
+// DecodeLayout reads the JSON list of views a worker sends with theta_0.
+func DecodeLayout(layout string) ([]View, error) {
+	var views []View
+	if err := json.Unmarshal([]byte(layout), &views); err != nil {
+		return nil, fmt.Errorf("layout: %w", err)
+	}
+	for _, v := range views {
+		for _, d := range v.Shape {
+			if d < 1 || d > 1<<30 {
+				return nil, fmt.Errorf("layout: %s has shape %v", v.Name, v.Shape)
+			}
+		}
+	}
+	return views, nil
+}
+
+// accept counts a result and, at the root of the tree, ends the phase.
+func (m *Machine) accept(r *run, sh *shard, res Result, part Partial) {
+	p := r.phase
+	sh.done = true
+	p.done++
+	for len(sh.leases) > 0 {
+		m.release(sh.leases[0])
+	}
+	r.lastProgress = m.clock.Mono
+	if res.Tasks > 0 && res.Micros > 0 {
+		each := float64(res.Micros) / float64(res.Tasks)
+		if old := r.micros[p.work.Kind]; old > 0 {
+			each = old + (each-old)/8
+		}
+		r.micros[p.work.Kind] = each
+	}
+	if w := m.workers[res.Worker]; w != nil {
+		w.tasks += int64(res.Tasks)
+	}
+	if p.work.Kind == Train {
+		r.rate.add(m.clock.Mono, res.Tasks)
+	}
+	if sum, done := p.tree.Add(res.Work.Node, part); done {
+		m.complete(r, sum, res)
+	}
+}
+
+// complete ends the phase with the sum over all its tasks.
+func (m *Machine) complete(r *run, sum Partial, last Result) {
+	kind, s := r.phase.work.Kind, &r.state
+	m.dropPhase(r)
+	if sum.Tasks == 0 {
+		m.end(r, Failed, fmt.Sprintf("%s of step %d: every task is skipped", kind, s.Step))
+		return
+	}
+	for i, v := range sum.Metrics {
+		if math.IsInf(v, 0) {
+			m.end(r, Failed, fmt.Sprintf("%s of step %d: metric %d grew to %v; lower optimizer.rate or optimizer.clip", kind, s.Step, i, v))
+			return
+		}
+	}
+	switch kind {
+	case Init:
+		s.Theta, s.Opt, s.Layout = sum.Vec, NewOptimizer(r.spec.Optimizer, len(sum.Vec)), last.Layout
+	case Train:
+		r.lastLoss = sum.Metrics[0] / float64(sum.Tasks)
+		if err := s.update(&r.spec, sum.Vec, sum.Tasks); err != nil {
+			m.end(r, Failed, err.Error())
+			return
+		}
+		m.saveIf(r, s.Step%r.spec.Checkpoint.Every == 0)
+	case Validate:
+		s.score(r.spec.Criterion(sum.Metrics, sum.Tasks))
+	}
+	m.publishStatus(r, kind == Validate)
+	m.advance(r)
+}

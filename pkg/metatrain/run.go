@@ -1,0 +1,218 @@
+package metatrain
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+)
+
+// run is one run under this leadership: its truth (cells), its state (what a checkpoint holds) and the phase at work.
+type run struct {
+	id        string
+	spec      RunSpec
+	specRev   int64
+	specBytes []byte
+	digest    string
+
+	status    cell[StatusRecord]
+	pointer   cell[PointerRecord]
+	decisions cell[DecisionsRecord]
+
+	state State
+	phase *phase
+	// life counts how often the state was brought back or put away: what was begun in another life goes no further.
+	life     int
+	broken   error // its keys cannot be read: it is left alone
+	creating bool
+	creators []uint64 // requests that wait for the creation
+	saving   bool
+	nextSave *save
+
+	micros       map[Kind]float64 // observed time per task, smoothed
+	lastProgress int64            // Mono of the last accepted result, or of the last object put for a publication
+	retry        int64            // Mono at which to load again, 0 = not to
+	lastLoss     float64
+	rate         rate
+	evaluation   []byte // the table, once evaluated
+	note         string // what people should know: a resume that passed something over, a store that fails
+}
+
+func (r *run) read(kv KV, field string) error {
+	switch field {
+	case "spec":
+		spec, err := DecodeSpec(kv.Value)
+		if err != nil {
+			return fmt.Errorf("read state %s: %w", kv.Key, err)
+		}
+		r.spec, r.specRev, r.specBytes, r.digest = spec, kv.ModRev, kv.Value, spec.Digest()
+	case "status":
+		return r.status.load(kv)
+	case "pointer":
+		return r.pointer.load(kv)
+	case "decisions":
+		return r.decisions.load(kv)
+	}
+	return nil
+}
+
+func (r *run) active() bool { return r.status.val.State == Active }
+
+// load brings the run's last durable state back; without a checkpoint it starts at theta_0.
+func (m *Machine) load(r *run) {
+	m.rest(r)
+	r.micros, r.lastProgress, r.state = map[Kind]float64{}, m.clock.Mono, State{}
+	if r.pointer.rev == 0 {
+		m.advance(r)
+		return
+	}
+	m.ask(r)
+}
+
+// rest puts the run's state away: a run that is not at work holds no parameters (G6).
+func (m *Machine) rest(r *run) {
+	m.dropPhase(r)
+	r.life++
+	r.nextSave, r.evaluation, r.retry = nil, nil, 0
+	r.state.Theta, r.state.Opt, r.state.Best, r.state.Bests = nil, nil, nil, nil
+}
+
+func (m *Machine) ask(r *run) {
+	id, life := m.nextID(), r.life
+	m.waiting[id] = func(d Done) {
+		if r.life == life {
+			m.loaded(r, d)
+		}
+	}
+	m.emit(LoadCheckpoint{ID: id, Run: r.id, Spec: r.digest, Pointer: r.pointer.val.Key})
+}
+
+func (m *Machine) loaded(r *run, d Done) {
+	r.note = d.Text
+	switch d.Outcome {
+	case Absent: // every checkpoint is gone or broken: theta_0 leads to the same bits, later
+		m.advance(r)
+		return
+	case OK:
+	default: // the store fails: other runs go on, and this one ends with a reason if that lasts
+		r.note, r.retry = "load checkpoint: "+d.Text, m.clock.Mono+loadAgain
+		return
+	}
+	ckpt, err := checkpoint.DecodeCheckpoint(d.Key, d.Data, Contract, r.digest)
+	if err == nil {
+		r.state, err = decodeState(ckpt)
+	}
+	if err != nil {
+		m.end(r, Failed, fmt.Sprintf("resume: %v", err))
+		return
+	}
+	// An older leader may have gone past a step before another one recorded a decision about it.
+	if made := ckpt.Meta[metaDecisions]; made != string(mustJSON(r.decisions.val.before(&r.state))) {
+		r.note = fmt.Sprintf("checkpoint %s was made under other decisions: starting again from theta_0", d.Key)
+		r.state = State{}
+	}
+	m.advance(r)
+}
+
+// loadAgain is how long, in milliseconds, a failed load waits for the next try.
+const loadAgain = 1000
+
+// advance starts the run's next phase. It is a function of the state alone, so that a resumed run goes the same way.
+func (m *Machine) advance(r *run) {
+	if !r.active() {
+		return
+	}
+	s := &r.state
+	switch {
+	case s.Track == r.spec.Tracks():
+		if r.spec.Evaluation.Table && r.evaluation == nil {
+			m.begin(r, Evaluate, 1, s.Bests[0])
+			return
+		}
+		m.publish(r)
+	case s.Theta == nil:
+		m.begin(r, Init, 1, nil)
+	case s.validationDue(&r.spec):
+		m.begin(r, Validate, r.spec.Validation.Tasks, s.Theta)
+	case s.Step < r.spec.Steps && !s.exhausted(&r.spec):
+		m.begin(r, Train, r.spec.MetaBatch, s.Theta)
+	default:
+		s.endTrack()
+		m.saveIf(r, true)
+		m.advance(r)
+	}
+}
+
+// end moves the run to another state. Work in hand is dropped once the transaction happened.
+func (m *Machine) end(r *run, state RunState, reason string) {
+	m.change(r, state, clip(reason), func() {})
+}
+
+// change moves the run to another state if, when its turn comes, that may follow the one it is in; then runs either
+// way.
+func (m *Machine) change(r *run, state RunState, reason string, then func()) {
+	var next StatusRecord
+	m.enqueue(func() (Txn, bool) {
+		next = r.status.val
+		if !next.State.may(state) {
+			then()
+			return Txn{}, false
+		}
+		next.State, next.Reason, next.Ended = state, reason, m.clock.Wall
+		if state == Active {
+			next.Ended = 0
+		}
+		return Txn{Expect: r.unchanged(), Puts: []Put{{statusKey(r.id), mustJSON(next)}}}, true
+	}, func(rev int64) {
+		r.status = cell[StatusRecord]{next, rev}
+		if state == Active {
+			m.load(r)
+		} else {
+			m.rest(r)
+		}
+		m.publishStatus(r, true)
+		then()
+	})
+}
+
+// watch loads again where that failed, and ends a run that gets nowhere for its stall time, with the reason and who
+// was awaited (G5).
+func (m *Machine) watch(r *run) {
+	if !r.active() {
+		return
+	}
+	if r.retry != 0 && m.clock.Mono >= r.retry {
+		r.retry = 0
+		m.ask(r)
+	}
+	if idle := m.clock.Mono - r.lastProgress; idle > 1000*r.spec.StallSeconds {
+		r.lastProgress = m.clock.Mono // said once
+		m.end(r, Paused, fmt.Sprintf("no result for %d s: %s; `warmstart runs resume %s` goes on", idle/1000, m.awaited(r), r.id))
+	}
+}
+
+// skips lists the tasks of a phase left out by decision, in the order of the decisions.
+func (r *run) skips(kind Kind, track int, step int64) []int {
+	var out []int
+	for _, s := range r.decisions.val.Skips {
+		if s.Kind == kind && s.Track == track && s.Step == step {
+			out = append(out, s.Task)
+		}
+	}
+	return out
+}
+
+func (m *Machine) awaited(r *run) string {
+	if r.phase == nil {
+		return cmp.Or(r.note, "the store or a transaction")
+	}
+	var who []string
+	for _, w := range m.waits(r) {
+		who = append(who, w.String())
+	}
+	if len(who) == 0 {
+		return fmt.Sprintf("%s of step %d waits for a worker, %d known", r.phase.work.Kind, r.phase.work.Step, len(m.workers))
+	}
+	return strings.Join(who, ", ")
+}

@@ -1,0 +1,254 @@
+package metatrain
+
+import (
+	"cmp"
+	"fmt"
+	"math/bits"
+	"slices"
+)
+
+// coord is a coordinator process: it campaigns and, while it believes to lead, drives a machine by the rules of
+// doc.go.
+type coord struct {
+	proc
+	cfg       Config
+	m         *Machine
+	term      Term
+	confirmed int64 // when the last keep-alive that was answered was sent
+	trust     int64 // how long it believes in that: longer than the lease, where its clock is bad
+	replies   map[uint64]func(any, []byte)
+	lastReq   uint64
+	pass      int // of machines
+}
+
+func (c *coord) start() {
+	c.up, c.m = true, nil
+	c.w.tell("%s starts", c.name)
+	c.campaign()
+	c.tick()
+}
+
+func (c *coord) tick() {
+	if c.m != nil && c.w.now-c.confirmed > c.trust {
+		c.stepDown("its lease ran out")
+	}
+	if c.m != nil {
+		c.step(Tick{})
+	}
+	c.after(100, c.tick)
+}
+
+func (c *coord) cutOff() bool { return c.cut > c.w.now }
+
+// campaign tries for the leader key now and then, and reads the truth after winning it.
+func (c *coord) campaign() {
+	defer c.after(200+c.w.upTo(50), c.campaign)
+	if c.m != nil || c.cutOff() {
+		return
+	}
+	rev := c.w.etcd.campaign(c)
+	if rev == 0 {
+		return
+	}
+	c.term, c.confirmed = Term{Epoch: 1, Revision: rev}, c.w.now
+	c.w.tell("%s leads by term %s", c.name, c.term)
+	c.build(0)
+	c.keepAlive(c.term)
+}
+
+func (c *coord) keepAlive(term Term) {
+	if c.m == nil || c.term != term {
+		return
+	}
+	sent := c.w.now
+	if !c.cutOff() && c.w.etcd.keepAlive(term.Revision) {
+		c.after(1+c.w.upTo(20), func() {
+			if c.term == term {
+				c.confirmed = sent
+			}
+		})
+	}
+	c.after(500, func() { c.keepAlive(term) })
+}
+
+func (c *coord) stepDown(why string) {
+	c.w.tell("%s steps down: %s", c.name, why)
+	c.m = nil
+	c.pass++
+}
+
+func (c *coord) clock() Clock { return Clock{Mono: c.w.now, Wall: 1_700_000_000 + c.w.now/1000} }
+
+func (c *coord) build(afterID uint64) {
+	cfg := c.cfg
+	cfg.AfterID = afterID
+	m, effects, err := NewMachine(cfg, c.term, c.clock(), c.w.etcd.read())
+	if err != nil {
+		c.w.fail("%s: %v", c.name, err)
+		return
+	}
+	c.pass++
+	c.m, c.replies = m, map[uint64]func(any, []byte){}
+	c.carryOut(effects)
+}
+
+func (c *coord) step(ev Event) {
+	if c.m.Stopped() {
+		return
+	}
+	c.carryOut(c.m.Step(c.clock(), ev))
+	if c.m == nil {
+		return
+	}
+	holdMachine(c.w, c.m)
+	if c.m.Stopped() {
+		last, pass := c.m.LastID(), c.pass
+		c.after(1+c.w.upTo(20), func() {
+			if c.pass == pass {
+				c.build(last)
+			}
+		})
+	}
+}
+
+// back feeds the end of an effect to the machine that asked, if it still works.
+func (c *coord) back(id uint64) func(Done) {
+	pass := c.pass
+	return func(d Done) {
+		if c.m == nil || c.pass != pass {
+			return
+		}
+		d.ID = id
+		c.step(d)
+	}
+}
+
+func (c *coord) carryOut(effects []Effect) {
+	for _, e := range effects {
+		switch e := e.(type) {
+		case Reply:
+			reply := c.replies[e.Req]
+			if reply == nil {
+				c.w.fail("%s answers request %d twice: %+v", c.name, e.Req, e.Msg)
+				return
+			}
+			delete(c.replies, e.Req)
+			reply(e.Msg, e.Payload)
+		case PutObject:
+			c.w.store.put(c, e.Key, e.Data, c.back(e.ID))
+		case Commit:
+			c.w.etcd.commit(c, c.term, e.Txn, c.back(e.ID))
+		case LoadCheckpoint:
+			done := c.back(e.ID)
+			c.after(1+c.w.upTo(30), func() { done(c.w.store.load(e)) })
+		case DropCheckpoints:
+			delay := c.w.upTo(20)
+			if c.w.odds(0.3) {
+				delay = c.w.upTo(10_000)
+			}
+			c.w.after(delay, func() { c.w.store.drop(e) }) // even after this process's end
+		case Broadcast:
+			for _, wk := range c.w.workers {
+				c.w.send(&c.proc, &wk.proc, func() { wk.hear(e.Digest, e.Data) })
+			}
+		case Reload:
+			c.w.tell("%s starts again: %s", c.name, e.Reason)
+			if e.Resign && !c.w.stubborn {
+				c.stepDown("its transaction's outcome is unknown, or another leads")
+				if !c.cutOff() {
+					c.w.etcd.resign(c.term.Revision)
+				}
+			}
+		}
+	}
+}
+
+// serve answers a request addressed to a term, as the subject of the wire form does.
+func (c *coord) serve(term Term, msg any, payload []byte, reply func(any, []byte)) {
+	if c.m == nil || c.term != term {
+		reply(nil, nil) // no responders
+		return
+	}
+	if c.m.Stopped() {
+		return // lost with the machine
+	}
+	c.lastReq++
+	c.replies[c.lastReq] = reply
+	c.step(Asked{Req: c.lastReq, Msg: msg, Payload: payload})
+}
+
+// holdMachine checks what must hold of a machine between events.
+func holdMachine(w *world, m *Machine) {
+	if m.Stopped() {
+		return
+	}
+	for _, wk := range m.workers {
+		if len(wk.leases) > maxHolding {
+			w.fail("%s holds %d leases", wk.id, len(wk.leases))
+		}
+	}
+	for _, id := range m.order {
+		if r := m.runs[id]; r.phase != nil {
+			if err := holdPhase(m, r); err != nil {
+				w.fail("run %s: %v", id, err)
+			}
+		}
+	}
+}
+
+func holdPhase(m *Machine, r *run) error {
+	p := r.phase
+	if r.status.val.State != Active {
+		return fmt.Errorf("has work at hand and is %s", r.status.val.State)
+	}
+	prefix, done := 0, 0
+	for i := range p.shards {
+		if p.shards[i].done {
+			done++
+			if prefix == i {
+				prefix++
+			}
+		}
+	}
+	if done != p.done {
+		return fmt.Errorf("%d results counted for %d shards", p.done, done)
+	}
+	// G6: what fits the window, and what the lowest shards, which always have room, leave on their way up.
+	most := (m.cfg.Window+len(p.theta)-1)/max(1, len(p.theta)) + bits.OnesCount(uint(prefix))
+	if held := p.tree.Held(); p.work.Kind == Train && held > most {
+		return fmt.Errorf("%d partials held, at most %d fit the window", held, most)
+	}
+	for i := range p.shards {
+		sh := &p.shards[i]
+		for _, l := range sh.leases {
+			if m.leases[l.ID] != l || l.worker.leases[l.ID] != l || l.phase != p {
+				return fmt.Errorf("lease %d is not in the ledger", l.ID)
+			}
+			if _, failed := sh.failed[l.worker.id]; failed {
+				return fmt.Errorf("shard %d is with %s, which failed on it", i, l.worker.id)
+			}
+		}
+		if len(sh.leases) > 2 || len(sh.leases) == 2 && sh.leases[0].worker == sh.leases[1].worker {
+			return fmt.Errorf("shard %d has %d leases, or two with one worker", i, len(sh.leases))
+		}
+		if sh.done && len(sh.leases) > 0 {
+			return fmt.Errorf("shard %d is done and leased", i)
+		}
+		if !sh.done && len(sh.leases) == 0 && i < p.next {
+			return fmt.Errorf("shard %d is forgotten", i)
+		}
+	}
+	return nil
+}
+
+// leaders lists who believes to lead, the newest term first.
+func (w *world) leaders() []*coord {
+	var out []*coord
+	for _, c := range w.coords {
+		if c.up && c.m != nil {
+			out = append(out, c)
+		}
+	}
+	slices.SortFunc(out, func(a, b *coord) int { return -cmp.Compare(a.term.Revision, b.term.Revision) })
+	return out
+}

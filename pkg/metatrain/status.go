@@ -1,0 +1,102 @@
+package metatrain
+
+// RunStatus is what people and followers see of a run.
+type RunStatus struct {
+	Run       string   `json:"run"`
+	Name      string   `json:"name"`
+	State     RunState `json:"state"`
+	Reason    string   `json:"reason,omitempty"`
+	Note      string   `json:"note,omitempty"`
+	Created   int64    `json:"created"` // Unix seconds
+	Ended     int64    `json:"ended,omitempty"`
+	Phase     Kind     `json:"phase,omitempty"`
+	Track     int      `json:"track"`
+	Tracks    int      `json:"tracks"`
+	Step      int64    `json:"step"`
+	Steps     int64    `json:"steps"`
+	Loss      float64  `json:"loss"` // mean outer loss of the last step
+	Score     *Score   `json:"score,omitempty"`
+	BestScore float64  `json:"best_score"`
+	BestStep  int64    `json:"best_step"`
+	TasksPerS float64  `json:"tasks_per_s"`
+	Durable   int64    `json:"durable"` // step of the durable checkpoint, over all tracks
+	Version   int      `json:"version,omitempty"`
+	Waits     []Wait   `json:"waits,omitempty"`
+	Workers   int      `json:"workers"`
+}
+
+// WorkerStatus is what people see of a worker.
+type WorkerStatus struct {
+	ID       string `json:"id"`
+	Host     string `json:"host,omitempty"`
+	Class    string `json:"class,omitempty"`
+	Leases   int    `json:"leases"`
+	SilentMS int64  `json:"silent_ms"`
+	Tasks    int64  `json:"tasks"`
+}
+
+func (m *Machine) status(r *run) RunStatus {
+	s := &r.state
+	out := RunStatus{
+		Run: r.id, Name: r.spec.Name, State: r.status.val.State, Reason: r.status.val.Reason, Note: r.note,
+		Created: r.status.val.Created, Ended: r.status.val.Ended, Version: r.status.val.Version,
+		Track: s.Track, Tracks: r.spec.Tracks(), Step: s.Step, Steps: r.spec.Steps, Loss: r.lastLoss,
+		BestScore: s.BestScore, BestStep: s.BestStep, TasksPerS: r.rate.perSecond(m.clock.Mono),
+		Durable: r.pointer.val.Step, Workers: len(m.workers),
+	}
+	if n := len(s.BestScores); s.Best == nil && n > 0 { // between tracks and after the last one
+		out.BestScore, out.BestStep = s.BestScores[0], s.BestSteps[0]
+	}
+	if s.Last != nil {
+		last := *s.Last
+		out.Score = &last
+	}
+	if r.broken != nil {
+		out.Note = r.broken.Error()
+	}
+	if r.phase != nil {
+		out.Phase, out.Waits = r.phase.work.Kind, m.waits(r)
+	}
+	return out
+}
+
+func (m *Machine) publishStatus(r *run, milestone bool) {
+	m.emit(Publish{Run: r.id, Event: m.status(r), Milestone: milestone})
+}
+
+// rate counts tasks over the last seconds.
+type rate struct {
+	buckets [8]struct {
+		second int64
+		tasks  int64
+	}
+}
+
+func (t *rate) add(ms int64, tasks int) {
+	second := ms / 1000
+	b := &t.buckets[second%int64(len(t.buckets))]
+	if b.second != second {
+		b.second, b.tasks = second, 0
+	}
+	b.tasks += int64(tasks)
+}
+
+// perSecond is the mean over the whole seconds in the window that saw work; the running second counts only alone.
+func (t *rate) perSecond(ms int64) float64 {
+	now := ms / 1000
+	var tasks, first int64 = 0, now
+	for _, b := range t.buckets {
+		if b.tasks > 0 && b.second < now && b.second > now-int64(len(t.buckets)) {
+			tasks += b.tasks
+			first = min(first, b.second)
+		}
+	}
+	if first == now {
+		b := t.buckets[now%int64(len(t.buckets))]
+		if b.second != now {
+			return 0
+		}
+		return float64(b.tasks) * 1000 / float64(max(ms%1000, 100))
+	}
+	return float64(tasks) / float64(now-first)
+}
