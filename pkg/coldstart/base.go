@@ -1,0 +1,195 @@
+package coldstart
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+	"github.com/warmstart-ml/warmstart/pkg/learner"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
+)
+
+// Base is a published model in memory.
+type Base struct {
+	Config  metatrain.ModelConfig
+	Family  taskshards.Config
+	Model   *nn.Model
+	Learner learner.Config
+
+	// Theta are the learner's parameters: the model's, then its own.
+	Theta []float32
+
+	// Pooled are the parameters of the pooled model, nil where none was trained.
+	Pooled []float32
+}
+
+// Load reads a version: config.json, model.safetensors, and pooled.safetensors
+// where there is one. files returns a file's bytes; an error that is
+// fs.ErrNotExist or checkpoint.ErrNotFound says that it is not there. Errors name
+// the file and tensor, what was found and what was expected.
+func Load(files func(name string) ([]byte, error)) (*Base, error) {
+	data, err := files(checkpoint.ConfigFile)
+	if err != nil {
+		return nil, fmt.Errorf("load model: read %s: %w", checkpoint.ConfigFile, err)
+	}
+	var config metatrain.ModelConfig
+	if err := json.Unmarshal(data, &config); err != nil {
+		return nil, fmt.Errorf("load model: read %s: %w", checkpoint.ConfigFile, err)
+	}
+	b, err := build(config)
+	if err != nil {
+		return nil, fmt.Errorf("load model: %s: %w", checkpoint.ConfigFile, err)
+	}
+	own, err := learner.New[float32](b.Learner, b.Model)
+	if err != nil {
+		return nil, fmt.Errorf("load model: %s: %w", checkpoint.ConfigFile, err)
+	}
+	if b.Theta, err = readTheta(files, checkpoint.ModelFile, own.Params()); err != nil {
+		return nil, fmt.Errorf("load model: %w", err)
+	}
+	// The pooled model has the layout of the base model's file, and no use for
+	// what is the learner's own.
+	pooled, err := readTheta(files, checkpoint.PooledFile, own.Params())
+	switch {
+	case err == nil:
+		b.Pooled = pooled[:b.Model.NumParams()]
+	case !absent(err):
+		return nil, fmt.Errorf("load model: %w", err)
+	}
+	return b, nil
+}
+
+func absent(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, checkpoint.ErrNotFound)
+}
+
+// New makes a Base of parameters in memory; pooled is nil where there are none.
+func New(config metatrain.ModelConfig, theta, pooled []float32) (*Base, error) {
+	b, err := build(config)
+	if err != nil {
+		return nil, fmt.Errorf("make base model: %w", err)
+	}
+	own, err := learner.New[float32](b.Learner, b.Model)
+	if err != nil {
+		return nil, fmt.Errorf("make base model: %w", err)
+	}
+	if len(theta) != own.NumParams() {
+		return nil, fmt.Errorf("make base model: found %d parameters, expected the %d of %s", len(theta), own.NumParams(), config.Learner.Name)
+	}
+	if pooled != nil && len(pooled) != b.Model.NumParams() {
+		return nil, fmt.Errorf("make base model: found %d pooled parameters, expected %d", len(pooled), b.Model.NumParams())
+	}
+	b.Theta, b.Pooled = theta, pooled
+	return b, nil
+}
+
+// build makes everything but the parameters.
+func build(config metatrain.ModelConfig) (*Base, error) {
+	if config.Contract != metatrain.Contract {
+		return nil, fmt.Errorf("contract: found %q, expected %q; this build computes by no other", config.Contract, metatrain.Contract)
+	}
+	b := &Base{Config: config}
+	var err error
+	if b.Family, err = familyConfig(config.Family); err != nil {
+		return nil, fmt.Errorf("family: %w", err)
+	}
+	in, out := 1, 1
+	if b.Family.Name == "load" {
+		w, err := taskshards.NewWindower(b.Family)
+		if err != nil {
+			return nil, fmt.Errorf("family: %w", err)
+		}
+		in = w.In()
+	}
+	net := nn.Config{}
+	if err := options(config.Model, &net); err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	net.Name = config.Model.Name
+	if b.Model, err = nn.Build(net, in, out); err != nil {
+		return nil, err
+	}
+	b.Learner, err = LearnerConfig(config)
+	return b, err
+}
+
+func familyConfig(s metatrain.Section) (taskshards.Config, error) {
+	c, err := taskshards.Default(s.Name)
+	if err != nil {
+		return c, err
+	}
+	if err := options(s, &c); err != nil {
+		return c, err
+	}
+	c.Name = s.Name
+	return c, c.Validate()
+}
+
+// LearnerConfig is how a run's learner is set up, in training and after: its own
+// options, the losses, and for load the clip of the outputs.
+func LearnerConfig(config metatrain.ModelConfig) (learner.Config, error) {
+	var c learner.Config
+	if err := options(config.Learner, &c); err != nil {
+		return c, fmt.Errorf("learner: %w", err)
+	}
+	c.Name = config.Learner.Name
+	c.InnerLoss, c.OuterLoss = config.Inner.Loss, config.Outer.Loss
+	c.HuberDelta = float32(config.Outer.Delta)
+	if config.Inner.Loss == "huber" {
+		c.HuberDelta = float32(config.Inner.Delta)
+	}
+	if config.Family.Name == "load" {
+		c.Clip = taskshards.Clip
+	}
+	if err := c.Validate(); err != nil {
+		return c, fmt.Errorf("learner: %w", err)
+	}
+	return c, nil
+}
+
+func options(s metatrain.Section, into any) error {
+	if len(s.Options) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(s.Options, into); err != nil {
+		return fmt.Errorf("%s: options: %w", s.Name, err)
+	}
+	return nil
+}
+
+// readTheta reads the tensors of params, all of them and no others, into one
+// vector.
+func readTheta(files func(string) ([]byte, error), name string, params []nn.Param) ([]float32, error) {
+	data, err := files(name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	meta, tensors, err := checkpoint.DecodeTensors(data)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if c := meta["contract"]; c != metatrain.Contract {
+		return nil, fmt.Errorf("read %s: found contract %q, expected %q", name, c, metatrain.Contract)
+	}
+	if len(tensors) != len(params) {
+		return nil, fmt.Errorf("read %s: found %d tensors, expected %d", name, len(tensors), len(params))
+	}
+	var theta []float32
+	for _, p := range params {
+		i := slices.IndexFunc(tensors, func(t checkpoint.Tensor) bool { return t.Name == p.Name })
+		if i < 0 {
+			return nil, fmt.Errorf("read %s: found no tensor %s, expected one of shape %v", name, p.Name, p.Shape)
+		}
+		t := tensors[i]
+		if !slices.Equal(t.Shape, p.Shape) || t.F32 == nil {
+			return nil, fmt.Errorf("read %s: tensor %s: found shape %v, expected float32 of shape %v", name, p.Name, t.Shape, p.Shape)
+		}
+		theta = append(theta, t.F32...)
+	}
+	return theta, nil
+}
