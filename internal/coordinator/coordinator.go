@@ -1,0 +1,145 @@
+// Package coordinator drives the outer loop: it campaigns for leadership and, while it leads, owns one
+// metatrain.Machine, feeds it what arrives and carries its effects out. It decides nothing.
+package coordinator
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+// Elector gives leadership, one at a time in the cluster.
+type Elector interface {
+	// Campaign blocks until this process leads or ctx ends.
+	Campaign(ctx context.Context) (Leadership, error)
+}
+
+// Leadership is one term of leading.
+type Leadership interface {
+	Revision() int64
+	// Done closes before any other process can lead.
+	Done() <-chan struct{}
+	Load(ctx context.Context) ([]metatrain.KV, error)
+	Commit(ctx context.Context, t metatrain.Txn) (rev int64, err error)
+	Resign(ctx context.Context) error
+}
+
+// Bus carries messages.
+type Bus interface {
+	// Serve answers requests on a subject (wildcards allowed) until stop; handle may answer later, from anywhere.
+	Serve(subject string, handle func(subject string, data []byte, reply func([]byte))) (stop func(), err error)
+	Publish(subject string, data []byte) error
+	// PublishEvent tells a run's followers; it never blocks, and losing one is no harm.
+	PublishEvent(run string, data []byte)
+}
+
+// Config of a coordinator.
+type Config struct {
+	// ID names this process in logs and to workers.
+	ID string
+	// Prefix of all subjects. Default "warmstart".
+	Prefix string
+	// Machine is handed to the outer loop.
+	Machine metatrain.Config
+	// StorePatience is how long one object write is retried before the outer loop hears of it. Default 60 s.
+	StorePatience time.Duration
+	Log           *slog.Logger
+}
+
+// Run campaigns and leads until ctx ends. No outage ends it: it says what it waits for and goes on.
+func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkpoint.Store) {
+	if cfg.Prefix == "" {
+		cfg.Prefix = "warmstart"
+	}
+	if cfg.StorePatience == 0 {
+		cfg.StorePatience = time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	for ctx.Err() == nil {
+		cfg.Log.Info("campaigning", "id", cfg.ID)
+		l, err := elector.Campaign(ctx)
+		if err != nil {
+			if ctx.Err() != nil {
+				return
+			}
+			cfg.Log.Warn("campaigning again", "err", err)
+			pause(ctx, time.Second)
+			continue
+		}
+		if err := lead(ctx, cfg, l, bus, store); err != nil && ctx.Err() == nil {
+			cfg.Log.Error("leading ended", "err", err)
+			pause(ctx, time.Second)
+		}
+		resign, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		if err := l.Resign(resign); err != nil {
+			cfg.Log.Warn("resign", "err", err)
+		}
+		cancel()
+	}
+}
+
+// lead serves one leadership to its end.
+func lead(ctx context.Context, cfg Config, l Leadership, bus Bus, store checkpoint.Store) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // whatever is under way ends with the leadership
+		select {
+		case <-l.Done():
+			cfg.Log.Warn("leadership ended", "revision", l.Revision())
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	epoch, err := readEpoch(ctx, cfg, store)
+	if err != nil {
+		return err
+	}
+	d := newDriver(cfg, metatrain.Term{Epoch: epoch, Revision: l.Revision()}, l, bus, store)
+	d.log.Info("leading", "id", cfg.ID)
+	stop, err := d.serve(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	wait := time.Duration(0)
+	for {
+		began := time.Now()
+		again, err := d.run(ctx)
+		if !again {
+			return err
+		}
+		if err != nil { // the truth was out of reach: leadership may outlast that
+			d.log.Warn("read state again", "err", err)
+		}
+		// What makes a machine start again may be there still: the next ones start ever later.
+		if wait = min(max(2*wait, 50*time.Millisecond), 2*time.Second); time.Since(began) > 10*time.Second {
+			wait = 0
+		}
+		pause(ctx, wait)
+	}
+}
+
+// readEpoch gives the store some time, since a leader without it can do nothing, but not all of it: another
+// coordinator may reach it.
+func readEpoch(ctx context.Context, cfg Config, store checkpoint.Store) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, cfg.StorePatience)
+	defer cancel()
+	epoch, err := Epoch(ctx, store)
+	if err != nil {
+		return 0, fmt.Errorf("read the epoch from the store: %w", err)
+	}
+	return epoch, nil
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
+	}
+}

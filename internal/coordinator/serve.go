@@ -1,0 +1,186 @@
+package coordinator
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+// serve answers requests under this term. Everything a message claims is checked here or in the machine.
+func (d *driver) serve(ctx context.Context) (stop func(), err error) {
+	lead := metatrain.Subject(d.cfg.Prefix, "lead", d.term.String(), "*")
+	stopLead, err := d.bus.Serve(lead, func(subject string, data []byte, reply func([]byte)) {
+		d.receive(ctx, subject[strings.LastIndexByte(subject, '.')+1:], data, reply)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("serve %s: %w", lead, err)
+	}
+	me := metatrain.EncodeFrame(metatrain.Announce{Term: d.term, Leader: d.cfg.ID}, nil)
+	stopFind, err := d.bus.Serve(metatrain.Subject(d.cfg.Prefix, "find"), func(_ string, _ []byte, reply func([]byte)) { reply(me) })
+	if err != nil {
+		stopLead()
+		return nil, fmt.Errorf("serve find: %w", err)
+	}
+	if err := d.bus.Publish(metatrain.Subject(d.cfg.Prefix, "leader"), me); err != nil {
+		d.log.Warn("announce leadership", "err", err) // those who missed it will ask
+	}
+	return func() { stopFind(); stopLead() }, nil
+}
+
+// receive decodes one request and hands it on; what is malformed is answered at once.
+func (d *driver) receive(ctx context.Context, op string, data []byte, reply func([]byte)) {
+	switch op {
+	case "lease":
+		hand(ctx, d, data, reply, func(why string) any { return metatrain.LeaseReply{Term: d.term, Refused: why} }, straight[metatrain.Hello])
+	case "beat":
+		hand(ctx, d, data, reply, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Beat])
+	case "fail":
+		hand(ctx, d, data, reply, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Failure])
+	case "result":
+		hand(ctx, d, data, reply, d.refused, d.gather)
+	case "fetch":
+		hand(ctx, d, data, reply, d.noChunk, d.fetch)
+	case "upload":
+		hand(ctx, d, data, reply, d.noAnswer, d.upload)
+	case "submit":
+		hand(ctx, d, data, reply, d.noAnswer, straight[metatrain.Submit])
+	case "control":
+		hand(ctx, d, data, reply, d.noAnswer, straight[metatrain.Control])
+	case "question":
+		hand(ctx, d, data, reply, d.noAnswer, straight[metatrain.Question])
+	default:
+		reply(metatrain.EncodeFrame(d.noAnswer("unknown request "+op), nil))
+	}
+}
+
+func (d *driver) noAnswer(why string) any { return metatrain.Answer{Term: d.term, Error: why} }
+func (d *driver) noChunk(why string) any  { return metatrain.Chunk{Term: d.term, Error: why} }
+func (d *driver) refused(why string) any {
+	return metatrain.ResultReply{Term: d.term, Verdict: metatrain.Refused, Reason: why}
+}
+
+// turn takes a decoded message: it gives the payload for the machine, and what to do once the machine has seen it; or
+// it answers by itself, and done is nil.
+type turn[M any] func(ctx context.Context, d *driver, msg M, payload []byte, reply func([]byte)) (whole []byte, done func())
+
+// straight hands a message to the machine as it came.
+func straight[M any](_ context.Context, _ *driver, _ M, payload []byte, _ func([]byte)) ([]byte, func()) {
+	return payload, func() {}
+}
+
+func hand[M any](ctx context.Context, d *driver, data []byte, reply func([]byte), refuse func(string) any, take turn[M]) {
+	var msg M
+	payload, err := metatrain.DecodeFrame(data, &msg)
+	if err != nil {
+		d.log.Warn("refused a message", "err", err)
+		reply(metatrain.EncodeFrame(refuse(err.Error()), nil))
+		return
+	}
+	whole, done := take(ctx, d, msg, payload, reply)
+	if done == nil {
+		return
+	}
+	select {
+	case d.inbox <- inbound{msg, whole, reply, done}:
+	case <-ctx.Done():
+	}
+}
+
+// gather puts the chunks of a large result together before the machine sees it.
+func (d *driver) gather(_ context.Context, _ *driver, res metatrain.Result, payload []byte, reply func([]byte)) ([]byte, func()) {
+	whole, next, err := d.results.add(fmt.Sprint(res.Worker, "/", res.Lease, "/", res.SHA256), res.Offset, res.Total, payload)
+	switch {
+	case errors.Is(err, errNoRoom):
+		reply(metatrain.EncodeFrame(metatrain.ResultReply{Term: d.term, Verdict: metatrain.Hold, Reason: err.Error(), RetryMS: 200}, nil))
+	case err != nil:
+		reply(metatrain.EncodeFrame(d.refused(err.Error()), nil))
+	case whole == nil:
+		reply(metatrain.EncodeFrame(metatrain.ResultReply{Term: d.term, Verdict: metatrain.More, Offset: next}, nil))
+	default:
+		return whole, func() { d.results.free(whole) }
+	}
+	return nil, nil
+}
+
+// upload brings a data set into the store once all its chunks are there and hash to its digest.
+func (d *driver) upload(ctx context.Context, _ *driver, up metatrain.Upload, payload []byte, reply func([]byte)) ([]byte, func()) {
+	answer := func(a metatrain.Answer, err error) {
+		if a.Term = d.term; err != nil {
+			a.Error = "upload: " + err.Error()
+		}
+		reply(metatrain.EncodeFrame(a, nil))
+	}
+	whole, next, err := d.uploads.add(up.Digest, up.Offset, up.Total, payload)
+	if err != nil || whole == nil {
+		answer(metatrain.Answer{Offset: next, Retry: errors.Is(err, errNoRoom)}, err)
+		return nil, nil
+	}
+	go func() {
+		defer d.uploads.free(whole)
+		if found := metatrain.Digest(whole); found != up.Digest {
+			answer(metatrain.Answer{}, fmt.Errorf("data with SHA-256 %.12s, announced %.12s", found, up.Digest))
+			return
+		}
+		if err := d.store.Put(ctx, metatrain.DataObject(up.Digest), whole); err != nil {
+			answer(metatrain.Answer{Retry: !errors.Is(err, checkpoint.ErrExists)}, err)
+			return
+		}
+		answer(metatrain.Answer{Offset: next, Durable: true}, nil)
+	}()
+	return nil, nil
+}
+
+// fetch serves objects of the store; parameters and specs are the machine's to serve.
+func (d *driver) fetch(ctx context.Context, _ *driver, f metatrain.Fetch, _ []byte, reply func([]byte)) ([]byte, func()) {
+	if f.Object == "" && f.List == "" {
+		return nil, func() {}
+	}
+	select {
+	case d.fetches <- struct{}{}:
+	default:
+		d.log.Warn("left a fetch unanswered", "under way", maxFetches)
+		return nil, nil
+	}
+	go func() {
+		defer func() { <-d.fetches }()
+		ctx, cancel := context.WithTimeout(ctx, d.cfg.StorePatience)
+		defer cancel()
+		data, err := d.object(ctx, f)
+		if err != nil {
+			absent := errors.Is(err, checkpoint.ErrNotFound)
+			reply(metatrain.EncodeFrame(metatrain.Chunk{Term: d.term, Error: err.Error(), Absent: absent}, nil))
+			return
+		}
+		offset := min(max(f.Offset, 0), len(data))
+		part := data[offset:min(len(data), offset+metatrain.MaxChunk)]
+		reply(metatrain.EncodeFrame(metatrain.Chunk{Term: d.term, Total: len(data)}, part))
+	}()
+	return nil, nil
+}
+
+// open to everyone on the bus: data sets, published models, and nothing else of the store (G8).
+func open(key string) bool {
+	return strings.HasPrefix(key, "tasks/") || strings.HasPrefix(key, "models/")
+}
+
+func (d *driver) object(ctx context.Context, f metatrain.Fetch) ([]byte, error) {
+	if f.Object != "" && f.List != "" {
+		return nil, fmt.Errorf("fetch of object %q and list %q, expected one of them", f.Object, f.List)
+	}
+	if key := f.Object + f.List; !open(key) {
+		return nil, fmt.Errorf("object %q is not served, expected a key below tasks/ or models/", key)
+	}
+	if f.Object != "" {
+		return d.shelf.get(ctx, f.Object)
+	}
+	objects, err := d.store.List(ctx, f.List)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(objects)
+}

@@ -1,0 +1,221 @@
+package coordinator_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/internal/coordinator"
+	"github.com/warmstart-ml/warmstart/pkg/client"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+// ops are the requests a leader answers.
+var ops = []string{"lease", "beat", "fail", "result", "fetch", "upload", "submit", "control", "question"}
+
+func (r *rig) lead(op string) string {
+	return metatrain.Subject("warmstart", "lead", metatrain.Term{Revision: r.term()}.String(), op)
+}
+
+// started waits for a leader.
+func (r *rig) started() {
+	r.t.Helper()
+	if _, _, err := r.client.Runs(r.ctx, ""); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestG7_MalformedMessagesAreAnsweredAndSurvived(t *testing.T) {
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	r.started()
+	for name, data := range map[string][]byte{
+		"nothing":         nil,
+		"half a length":   {1, 0},
+		"a huge length":   {255, 255, 255, 255, '{'},
+		"no JSON":         append([]byte{4, 0, 0, 0}, "oops"...),
+		"another type":    metatrain.EncodeFrame([]string{"a"}, nil),
+		"wrong fields":    metatrain.EncodeFrame(map[string]any{"worker": 5, "offset": "x", "run": []int{}, "fresh": 3, "theta": 1, "digest": 2}, nil),
+		"a huge payload":  metatrain.EncodeFrame(struct{}{}, make([]byte, metatrain.MaxChunk+1)),
+		"negative sizes":  metatrain.EncodeFrame(map[string]any{"offset": -5, "total": -7, "object": "models/x"}, []byte("abc")),
+		"overflows":       metatrain.EncodeFrame(map[string]any{"offset": 1<<63 - 2, "total": 1<<63 - 1, "list": "models/"}, []byte("abc")),
+		"beyond the data": metatrain.EncodeFrame(map[string]any{"offset": 1 << 40, "total": 1 << 62, "theta": "x"}, nil),
+	} {
+		for _, op := range append(ops, "nonsense") {
+			ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)
+			data, err := r.bus.Request(ctx, r.lead(op), data)
+			cancel()
+			if err != nil {
+				t.Errorf("%s on %s: no answer: %v", name, op, err)
+				continue
+			}
+			var head struct {
+				Term metatrain.Term `json:"term"`
+			}
+			if _, err := metatrain.DecodeFrame(data, &head); err != nil || head.Term.Revision != r.term() {
+				t.Errorf("%s on %s: answer of term %s (%v), expected the leader's", name, op, head.Term, err)
+			}
+		}
+	}
+	r.started() // it still answers
+}
+
+// FuzzReceive sends anything on every subject: the leader answers, or lets a poll wait, and lives.
+func FuzzReceive(f *testing.F) {
+	r := newRig(f)
+	r.coordinate("a", metatrain.Config{})
+	r.started()
+	f.Add(uint8(3), metatrain.EncodeFrame(metatrain.Result{Worker: "w", Total: 5, Offset: 2, Work: metatrain.Work{Run: "r"}}, []byte("abc")))
+	f.Add(uint8(0), metatrain.EncodeFrame(metatrain.Hello{Worker: "w", Protocol: metatrain.Protocol, Contract: metatrain.Contract}, nil))
+	f.Add(uint8(4), metatrain.EncodeFrame(metatrain.Fetch{Object: "models/", List: "runs/"}, nil))
+	f.Add(uint8(5), metatrain.EncodeFrame(metatrain.Upload{Digest: "d", Total: 9}, []byte("abc")))
+	f.Add(uint8(6), metatrain.EncodeFrame(metatrain.Submit{Fresh: true}, []byte("{}")))
+	f.Fuzz(func(t *testing.T, op uint8, data []byte) {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		name := ops[int(op)%len(ops)]
+		if name == "lease" { // may wait as long as the message says
+			_ = r.bus.Publish(r.lead(name), data)
+			name, data = "question", metatrain.EncodeFrame(metatrain.Question{}, nil)
+		}
+		if _, err := r.bus.Request(ctx, r.lead(name), data); err != nil {
+			t.Fatalf("%s: no answer: %v", name, err)
+		}
+	})
+}
+
+func TestG8_FetchServesOnlyWhatIsOpen(t *testing.T) {
+	r := newRig(t)
+	for _, key := range []string{"runs/r/spec.yaml", "models/m/1/manifest.json", "tasks/d/series.safetensors", "cluster/epoch/7", "modelsx/a"} {
+		if err := r.store.Put(r.ctx, key, []byte(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.coordinate("a", metatrain.Config{})
+	for _, f := range []metatrain.Fetch{
+		{Object: "runs/r/spec.yaml"}, {Object: "cluster/epoch/7"}, {Object: "modelsx/a"}, {Object: "/models/m/1/manifest.json"},
+		{Object: "models/../runs/r/spec.yaml"}, {List: "runs/"}, {List: "models"}, {List: "models/../runs/"},
+		{Object: "models/", List: "runs/"}, {Object: "tasks/x", List: "cluster/"}, {Object: "models/m/1/manifest.json", List: "runs/r/spec.yaml"},
+	} {
+		reply, data, err := client.Ask[metatrain.Chunk](r.ctx, r.client, "fetch", f, nil, time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if reply.Error == "" || len(data) > 0 {
+			t.Errorf("%+v: served %q", f, data)
+		}
+	}
+	if data, err := r.client.Get(r.ctx, "models/m/1/manifest.json"); err != nil || string(data) != "models/m/1/manifest.json" {
+		t.Errorf("a model's manifest: %q, %v", data, err)
+	}
+	if found, err := r.client.List(r.ctx, "tasks/"); err != nil || len(found) != 1 {
+		t.Errorf("list of data sets: %v, %v", found, err)
+	}
+}
+
+// A data set of many chunks, asked for by many workers at once, is read from the store once (G6).
+func TestG6_FetchReadsAnObjectOnce(t *testing.T) {
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	data := bytes.Repeat([]byte("0123456789abcde\n"), 120_000) // 5 chunks
+	var told []int
+	digest, err := r.client.Upload(r.ctx, data, func(done, total int) { told = append(told, done) })
+	if err != nil || digest != metatrain.Digest(data) || len(told) != 4 {
+		t.Fatalf("upload: %.12s, %v, progress %v", digest, err, told)
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			found, err := r.client.Data(r.ctx, digest)
+			if err != nil || !bytes.Equal(found, data) {
+				t.Errorf("fetch: %d bytes, %v", len(found), err)
+			}
+		})
+	}
+	all.Wait()
+	r.store.mu.Lock()
+	defer r.store.mu.Unlock()
+	if n := r.store.gets[metatrain.DataObject(digest)]; n != 1 {
+		t.Errorf("the object was read %d times, expected once", n)
+	}
+}
+
+func TestUploadOutlastsAStoreThatFails(t *testing.T) {
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	r.started()
+	data := bytes.Repeat([]byte("x"), metatrain.MaxChunk+5)
+	failed := make(chan struct{})
+	digest, err := r.client.Upload(r.ctx, data, func(int, int) {
+		select {
+		case <-failed:
+		default:
+			close(failed)
+			r.store.set(errDown)
+			time.AfterFunc(100*time.Millisecond, func() { r.store.set(nil) })
+		}
+	})
+	if err != nil || digest != metatrain.Digest(data) {
+		t.Errorf("upload: %.12s, %v", digest, err)
+	}
+}
+
+func TestG7_UploadOfOtherBytesIsRefused(t *testing.T) {
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	up := metatrain.Upload{Digest: strings.Repeat("a", 64), Total: 3}
+	answer, _, err := client.Ask[metatrain.Answer](r.ctx, r.client, "upload", up, []byte("abc"), time.Second)
+	if err != nil || answer.Error == "" || answer.Durable || answer.Retry {
+		t.Errorf("answer %+v, %v, expected a refusal for good", answer, err)
+	}
+	if found, err := r.client.List(r.ctx, "tasks/"); err != nil || len(found) != 0 {
+		t.Errorf("found %v, %v, expected nothing", found, err)
+	}
+}
+
+// A machine is not told of a result in pieces; followers hear of a run.
+func TestFollowersHear(t *testing.T) {
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	r.work()
+	spec := r.spec("heard")
+	run, _, err := r.client.Submit(r.ctx, spec, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	events, err := r.bus.Follow(ctx, run.Run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.finish(run.Run)
+	var last metatrain.RunStatus
+	for data := range events {
+		if err := json.Unmarshal(data, &last); err != nil {
+			t.Fatal(err)
+		}
+		if last.State == metatrain.Finished {
+			break
+		}
+	}
+	cancel()
+	for range events { // ends with ctx
+	}
+}
+
+func TestEpochIsTheHighest(t *testing.T) {
+	r := newRig(t)
+	for _, key := range []string{"cluster/epoch/000000000002", "cluster/epoch/000000000010", "cluster/epoch/x"} {
+		if err := r.store.Put(r.ctx, key, []byte("e")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := coordinator.Epoch(r.ctx, r.store); err != nil || n != 10 {
+		t.Errorf("found epoch %d, %v, expected 10", n, err)
+	}
+}

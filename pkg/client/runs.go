@@ -1,0 +1,123 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+// askPatience ends a request of people that nobody answers (G5): longer than a failover and a store's restart.
+const askPatience = 2 * time.Minute
+
+// answer asks, and asks again where the coordinator says that it starts again from its recorded state.
+func (c *Client) answer(ctx context.Context, op string, header any, payload []byte) (metatrain.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askPatience)
+	defer cancel()
+	for {
+		a, _, err := Ask[metatrain.Answer](ctx, c, op, header, payload, 30*time.Second)
+		switch {
+		case err != nil:
+			return a, err
+		case a.Error == "":
+			return a, nil
+		case !a.Retry || !again(ctx, c, op, a.Error):
+			return a, errors.New(a.Error)
+		}
+	}
+}
+
+// again pauses before the next try; false: ctx ended.
+func again(ctx context.Context, c *Client, op, why string) bool {
+	c.log.Warn("asking again", "op", op, "because", why)
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(retryPause):
+		return true
+	}
+}
+
+// retryPause lies between two tries that the coordinator asked for.
+const retryPause = 250 * time.Millisecond
+
+// Submit starts a run, or finds the one this spec under this name already is.
+func (c *Client) Submit(ctx context.Context, spec metatrain.RunSpec, fresh bool) (run metatrain.RunStatus, created bool, err error) {
+	a, err := c.answer(ctx, "submit", metatrain.Submit{Fresh: fresh, Token: rand.Text()}, metatrain.EncodeSpec(spec))
+	if err != nil {
+		return run, false, fmt.Errorf("submit: %w", err)
+	}
+	if len(a.Runs) != 1 {
+		return run, false, fmt.Errorf("submit: answer names %d runs, expected 1", len(a.Runs))
+	}
+	return a.Runs[0], a.Created, nil
+}
+
+// Control cancels, pauses or resumes a run.
+func (c *Client) Control(ctx context.Context, run, action string) error {
+	_, err := c.answer(ctx, "control", metatrain.Control{Run: run, Action: action}, nil)
+	if err != nil {
+		return fmt.Errorf("%s run: %w", action, err)
+	}
+	return nil
+}
+
+// Runs lists runs, or shows one, with the workers known.
+func (c *Client) Runs(ctx context.Context, run string) ([]metatrain.RunStatus, []metatrain.WorkerStatus, error) {
+	a, err := c.answer(ctx, "question", metatrain.Question{Run: run}, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for runs: %w", err)
+	}
+	return a.Runs, a.Workers, nil
+}
+
+// Follow hands each status of a run to see until the run is no longer active, and returns the last one. Events may be
+// lost; so it also asks now and then.
+func (c *Client) Follow(ctx context.Context, run string, see func(metatrain.RunStatus)) (last metatrain.RunStatus, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	events, err := c.bus.Follow(ctx, run)
+	if err != nil {
+		c.log.Debug("no events; asking instead", "err", err)
+		events = nil
+	}
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return last, ctx.Err()
+		case data, ok := <-events:
+			if !ok {
+				events = nil
+				continue
+			}
+			var s metatrain.RunStatus
+			if json.Unmarshal(data, &s) != nil || s.State != metatrain.Active {
+				continue // ends are asked for, not believed: a replayed one may be of an earlier life
+			}
+			last = s
+			see(s)
+		case <-ticker.C:
+			runs, _, err := c.Runs(ctx, run)
+			if err != nil {
+				if ctx.Err() == nil {
+					return last, err
+				}
+				continue
+			}
+			if len(runs) != 1 {
+				return last, fmt.Errorf("follow run %s: answer names %d runs, expected 1", run, len(runs))
+			}
+			last = runs[0]
+			see(last)
+			if last.State != metatrain.Active {
+				return last, nil
+			}
+		}
+	}
+}

@@ -1,0 +1,320 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/warmstart-ml/warmstart/internal/kernel"
+	"github.com/warmstart-ml/warmstart/pkg/coldstart"
+	"github.com/warmstart-ml/warmstart/pkg/learner"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
+)
+
+// TaskError is a failure that the work itself may be the cause of. Task is the step's task at fault, -1 where none is.
+type TaskError struct {
+	Task int
+	Err  error
+}
+
+func (e *TaskError) Error() string {
+	if e.Task < 0 {
+		return e.Err.Error()
+	}
+	return fmt.Sprintf("task %d: %v", e.Task, e.Err)
+}
+
+func (e *TaskError) Unwrap() error { return e.Err }
+
+// engine computes the work of one run, in one goroutine.
+type engine struct {
+	spec   metatrain.RunSpec
+	family taskshards.Family
+	data   *taskshards.DataSet // nil where the family makes its own
+	model  *nn.Model
+	tracks []learner.Learner[float32] // the base model's, then the pooled comparator's
+	params int
+	valid  nn.Loss
+	task   taskshards.Task
+	free   [][]float32 // vectors of params, to be used again
+	y, dy  []float32
+}
+
+// newEngine builds what a spec describes. Its errors are the spec's own.
+func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataSet) (*engine, error) {
+	family, err := families.Build(spec.Family, data)
+	if err != nil {
+		return nil, err
+	}
+	in, out := family.Shape()
+	model, err := buildModel(spec.Model, in, out)
+	if err != nil {
+		return nil, err
+	}
+	if n := model.NumParams(); n > maxParams {
+		return nil, fmt.Errorf("model %s has %d parameters, expected at most %d; narrow model.hidden", spec.Model.Name, n, maxParams)
+	}
+	e := &engine{spec: spec, family: family, data: data, model: model}
+	c, err := coldstart.LearnerConfig(modelConfig(&spec))
+	if err != nil {
+		return nil, err
+	}
+	pooled := c
+	pooled.Name, pooled.Steps, pooled.LearnRates, pooled.StepWeights, pooled.ZeroWeight = "pooled", 0, false, nil, 0
+	for _, c := range []learner.Config{c, pooled} {
+		l, err := learner.New[float32](c, model)
+		if err != nil {
+			return nil, err
+		}
+		e.tracks = append(e.tracks, l)
+	}
+	e.params = e.tracks[0].NumParams()
+	loss := c.OuterLoss
+	if spec.Validation.Loss != "outer" {
+		loss = spec.Validation.Loss
+	}
+	e.valid, err = nn.NewLoss(loss, float64(c.HuberDelta), float64(c.Clip))
+	if err != nil {
+		return nil, err
+	}
+	return e, e.checkTable()
+}
+
+// maxParams bounds the parameters of a model: a vector of them is one result, of which the coordinator must be able to
+// hold more than one.
+const maxParams = 32 << 20
+
+// checkTable refuses early what the table at the end of a run could not be made of.
+func (e *engine) checkTable() error {
+	if !e.spec.Evaluation.Table {
+		return nil
+	}
+	const remedy = "evaluation.table: false trains without one"
+	if _, err := coldstart.New(modelConfig(&e.spec), make([]float32, e.params), nil); err != nil {
+		return fmt.Errorf("evaluation.table: no table for family %s: %w; %s", e.spec.Family.Name, err, remedy)
+	}
+	if load, ok := e.family.(*taskshards.Load); ok && e.data != nil {
+		if test, train, _ := e.members(load, 0); len(test) == 0 || len(train) == 0 {
+			return fmt.Errorf("evaluation.table: family.split leaves %d jobs to test on and %d to train on, expected at least one of each; %s", len(test), len(train), remedy)
+		}
+	}
+	return nil
+}
+
+// modelConfig is what of a spec belongs to the published model.
+func modelConfig(s *metatrain.RunSpec) metatrain.ModelConfig {
+	return metatrain.ModelConfig{Contract: s.Contract, Family: s.Family, Model: s.Model, Learner: s.Learner, Inner: s.Inner, Outer: s.Outer}
+}
+
+// CheckSpec refuses a spec that an engine could not be built from: shapes that do not fit, losses without curvature.
+func (f Families) CheckSpec(spec metatrain.RunSpec, data *taskshards.DataSet) error {
+	_, err := newEngine(spec, f, data)
+	return err
+}
+
+// errDropped ends work nobody wants any more.
+var errDropped = errors.New("no longer wanted")
+
+// do computes a job's result. A panic below, or a result that is no number, is a failure of the work like any other.
+func (e *engine) do(j *job) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &TaskError{-1, fmt.Errorf("panic: %v", r)}
+		}
+	}()
+	if err := e.compute(j); err != nil {
+		return err
+	}
+	for i, m := range j.result.Metrics {
+		if math.IsNaN(m) || math.IsInf(m, 0) {
+			return &TaskError{-1, fmt.Errorf("metric %d of %s is %v, expected a finite number", i, j.lease.Work.Kind, m)}
+		}
+	}
+	return nil
+}
+
+func (e *engine) compute(j *job) error {
+	w := j.lease.Work
+	if w.Track < 0 || w.Track >= len(e.tracks) {
+		return &TaskError{-1, fmt.Errorf("unknown track %d, expected 0 to %d", w.Track, len(e.tracks)-1)}
+	}
+	for _, theta := range [][]float32{j.theta, j.pooled} {
+		if theta != nil && len(theta) != e.params {
+			return &TaskError{-1, fmt.Errorf("theta has %d parameters, expected %d", len(theta), e.params)}
+		}
+	}
+	if j.theta == nil && w.Kind != metatrain.Init {
+		return &TaskError{-1, fmt.Errorf("%s without a theta", w.Kind)}
+	}
+	switch w.Kind {
+	case metatrain.Init:
+		return e.start(j)
+	case metatrain.Train:
+		return e.train(j)
+	case metatrain.Validate:
+		return e.validate(j)
+	case metatrain.Evaluate:
+		return e.evaluate(j)
+	}
+	return &TaskError{-1, fmt.Errorf("unknown kind of work %q", w.Kind)}
+}
+
+// start makes theta_0. Both tracks start from the same.
+func (e *engine) start(j *job) error {
+	theta := make([]float32, e.params)
+	e.tracks[0].Init(e.spec.Seed, theta)
+	views := make([]metatrain.View, 0, len(e.tracks[0].Params()))
+	for _, p := range e.tracks[0].Params() {
+		views = append(views, metatrain.View{Name: p.Name, Offset: p.Offset, Shape: p.Shape})
+	}
+	layout, err := json.Marshal(views)
+	if err != nil {
+		return &TaskError{-1, err}
+	}
+	j.payload = metatrain.EncodeFloats(theta)
+	j.result = metatrain.Result{Tasks: 1, Layout: string(layout)}
+	return nil
+}
+
+// train sums the meta-gradients of the shard by the tree; metric 0 is the sum of outer losses.
+func (e *engine) train(j *job) error {
+	w := j.lease.Work
+	l := e.tracks[w.Track]
+	sum, err := e.fold(j, func(task int) (metatrain.Partial, error) {
+		if err := e.family.Sample(taskshards.Train, e.spec.Seed, uint64(w.Step), uint64(task), &e.task); err != nil {
+			return metatrain.Partial{}, err
+		}
+		grad := e.vector()[:l.NumParams()]
+		loss, err := l.Gradient(j.theta[:l.NumParams()], learnerTask(&e.task), grad)
+		grad = grad[:e.params]
+		clear(grad[l.NumParams():]) // what only the base model's learner has stays as it is
+		return metatrain.Partial{Vec: grad, Metrics: []float64{float64(loss)}, Tasks: 1}, err
+	})
+	if err != nil {
+		return err
+	}
+	if !kernel.IsFinite(sum.Vec) {
+		return &TaskError{-1, fmt.Errorf("the sum of the gradients of %d tasks is not finite", sum.Tasks)}
+	}
+	j.payload = metatrain.EncodeFloats(sum.Vec)
+	if sum.Vec != nil {
+		e.free = append(e.free, sum.Vec)
+	}
+	j.result = metatrain.Result{Tasks: sum.Tasks, Metrics: sum.Metrics}
+	return nil
+}
+
+// validate sums the losses of the validation tasks after each number of inner steps asked for.
+func (e *engine) validate(j *job) error {
+	l := e.tracks[j.lease.Work.Track]
+	steps := e.spec.Validation.Adapt
+	if len(steps) == 0 || j.lease.Work.Track > 0 {
+		steps = []int{-1}
+	}
+	sum, err := e.fold(j, func(task int) (metatrain.Partial, error) {
+		if err := e.family.Sample(taskshards.Validate, e.spec.Seed, 0, uint64(task), &e.task); err != nil {
+			return metatrain.Partial{}, err
+		}
+		t := learnerTask(&e.task)
+		metrics := make([]float64, len(steps))
+		for i, k := range steps {
+			p, err := l.Adapt(j.theta[:l.NumParams()], &t.Support, k)
+			switch {
+			case errors.Is(err, learner.ErrDiverged):
+				metrics[i] = diverged
+			case err != nil:
+				return metatrain.Partial{}, err
+			default:
+				metrics[i] = bounded(float64(e.score(p, &t.Query)))
+			}
+		}
+		return metatrain.Partial{Metrics: metrics, Tasks: 1}, nil
+	})
+	j.result = metatrain.Result{Tasks: sum.Tasks, Metrics: sum.Metrics}
+	return err
+}
+
+// diverged is the loss of a model that adapting led out of bounds: worse than any other, and still a number that can
+// be summed. Such a base model is not chosen; it is no fault of the worker's.
+const diverged = math.MaxFloat32
+
+func bounded(loss float64) float64 {
+	if !(loss < diverged) { // NaN too
+		return diverged
+	}
+	return loss
+}
+
+// score is the validation loss of a predictor on a batch.
+func (e *engine) score(p *learner.Predictor[float32], q *learner.Batch[float32]) float32 {
+	n := q.N * e.model.Out()
+	e.y, e.dy = slices.Grow(e.y[:0], n)[:n], slices.Grow(e.dy[:0], n)[:n]
+	p.Predict(q.X, q.N, e.y)
+	return nn.Grad(e.valid, q.N, e.model.Out(), e.y, q.Y, q.W, e.dy)
+}
+
+// fold sums leaf over the shard's tasks by the contract's tree, leaving out what was decided to be skipped. Partials of
+// equal level join as soon as both are there, so that O(log tasks) vectors live at once.
+func (e *engine) fold(j *job, leaf func(task int) (metatrain.Partial, error)) (metatrain.Partial, error) {
+	type node struct {
+		metatrain.Partial
+		level int
+	}
+	var stack []node
+	join := func() {
+		n := len(stack)
+		left, right := stack[n-2], stack[n-1]
+		sum := node{metatrain.Join(left.Partial, right.Partial), left.level + 1}
+		if left.Vec != nil && right.Vec != nil {
+			e.free = append(e.free, right.Vec)
+		}
+		stack = append(stack[:n-2], sum)
+	}
+	lo, hi := j.lease.Work.Node.Span(j.lease.Tasks)
+	for task := lo; task < hi; task++ {
+		select {
+		case <-j.dropped:
+			return metatrain.Partial{}, errDropped
+		default:
+		}
+		var p metatrain.Partial
+		if !slices.Contains(j.lease.Skip, task) {
+			var err error
+			if p, err = leaf(task); err != nil {
+				return p, &TaskError{task, err}
+			}
+		}
+		stack = append(stack, node{p, 0})
+		for n := len(stack); n > 1 && stack[n-2].level == stack[n-1].level; n = len(stack) {
+			join()
+		}
+	}
+	for len(stack) > 1 {
+		join()
+	}
+	if len(stack) == 0 {
+		return metatrain.Partial{}, nil
+	}
+	return stack[0].Partial, nil
+}
+
+func (e *engine) vector() []float32 {
+	n := len(e.free)
+	if n == 0 {
+		return make([]float32, e.params)
+	}
+	v := e.free[n-1]
+	e.free = e.free[:n-1]
+	return v
+}
+
+func learnerTask(t *taskshards.Task) *learner.Task[float32] {
+	batch := func(b *taskshards.Batch) learner.Batch[float32] {
+		return learner.Batch[float32]{N: b.N, X: b.X, Y: b.Y, W: b.W}
+	}
+	return &learner.Task[float32]{Support: batch(&t.Support), Query: batch(&t.Query)}
+}

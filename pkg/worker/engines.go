@@ -1,0 +1,77 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/warmstart-ml/warmstart/pkg/client"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
+)
+
+// keepEngines is how many runs a worker keeps ready.
+const keepEngines = 4
+
+// engines holds the engines of the runs at hand.
+type engines struct {
+	client   *client.Client
+	families Families
+
+	mu    sync.Mutex
+	ready map[string]*engine // by spec digest
+	order []string           // oldest first
+}
+
+func newEngines(c *client.Client, families Families) *engines {
+	return &engines{client: c, families: families, ready: map[string]*engine{}}
+}
+
+// get returns a run's engine, building it from the run's spec and data on first use.
+func (es *engines) get(ctx context.Context, run, digest string) (*engine, error) {
+	es.mu.Lock()
+	defer es.mu.Unlock()
+	if e := es.ready[digest]; e != nil {
+		return e, nil
+	}
+	spec, err := es.client.Spec(ctx, run)
+	if err != nil {
+		return nil, err
+	}
+	if found := spec.Digest(); found != digest {
+		return nil, fmt.Errorf("spec of run %s has digest %.12s, the lease names %.12s: coordinator and worker differ in release", run, found, digest)
+	}
+	var packed []byte
+	if spec.Data != "" {
+		if packed, err = es.client.Data(ctx, spec.Data); err != nil {
+			return nil, err
+		}
+	}
+	e, err := es.build(spec, packed)
+	if err != nil {
+		return nil, &TaskError{-1, err}
+	}
+	es.ready[digest] = e
+	es.order = append(es.order, digest)
+	if len(es.order) > keepEngines {
+		delete(es.ready, es.order[0])
+		es.order = es.order[1:]
+	}
+	return e, nil
+}
+
+// build makes an engine. A panic of a family's is an error like any other: the process outlives it.
+func (es *engines) build(spec metatrain.RunSpec, packed []byte) (e *engine, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	var data *taskshards.DataSet
+	if packed != nil {
+		if data, err = taskshards.Unpack(packed); err != nil {
+			return nil, err
+		}
+	}
+	return newEngine(spec, es.families, data)
+}

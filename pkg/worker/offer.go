@@ -1,0 +1,112 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/client"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+// offer sends each result until the leader, whoever that is by then, has given a final verdict. One that the leader
+// has no room for stands aside: the next one may be what makes room. A refused one ends this life: whether the work or
+// this process is at fault shows in another.
+func (w *worker) offer(ctx context.Context) error {
+	var aside []*job
+	for {
+		var again <-chan time.Time
+		if len(aside) > 0 {
+			again = time.After(aside[0].retry)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case j := <-w.done:
+			aside = append(aside, j)
+			last := len(aside) - 1
+			aside[0], aside[last] = aside[last], aside[0] // the newest first
+		case <-again:
+		}
+		held := aside[:0]
+		for _, j := range aside {
+			settled, err := w.settle(ctx, j)
+			if err != nil {
+				return err
+			}
+			if !settled {
+				held = append(held, j)
+			}
+		}
+		aside = held
+	}
+}
+
+// settle offers a result once; false: it is to be offered again after j.retry.
+func (w *worker) settle(ctx context.Context, j *job) (bool, error) {
+	if j.unwanted() {
+		w.forget(j)
+		return true, nil
+	}
+	reply, err := w.send(ctx, j)
+	if err != nil {
+		return true, nil // this life ends
+	}
+	switch reply.Verdict {
+	case metatrain.Hold:
+		j.retry = time.Duration(min(max(reply.RetryMS, 5), 5000)) * time.Millisecond
+		return false, nil
+	case metatrain.Refused:
+		err = fmt.Errorf("%w: %s of step %d: the leader refused the result: %s", ErrRestart, j.lease.Work.Kind, j.lease.Work.Step, reply.Reason)
+		w.cfg.Log.Error("result refused", "run", j.lease.Work.Run, "err", err)
+	}
+	w.forget(j)
+	return true, err
+}
+
+// send offers a result chunk by chunk until there is a verdict on the whole.
+func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error) {
+	res := j.result
+	res.Worker, res.Work, res.Total, res.SHA256 = w.cfg.ID, j.lease.Work, len(j.payload), metatrain.Digest(j.payload)
+	for {
+		res.Lease = w.leaseOf(j)
+		chunk := j.payload[res.Offset:min(len(j.payload), res.Offset+metatrain.MaxChunk)]
+		reply, _, err := client.Ask[metatrain.ResultReply](ctx, w.client, "result", res, chunk, 5*time.Second)
+		if err != nil || reply.Verdict != metatrain.More {
+			return reply, err
+		}
+		if j.unwanted() {
+			return metatrain.ResultReply{Verdict: metatrain.Stale}, nil
+		}
+		res.Offset = min(max(reply.Offset, 0), len(j.payload))
+	}
+}
+
+func (w *worker) leaseOf(j *job) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return j.lease.ID
+}
+
+// fail reports work that could not be done and lets it go.
+func (w *worker) fail(ctx context.Context, j *job, err error, transient bool) {
+	f := metatrain.Failure{Worker: w.cfg.ID, Lease: w.leaseOf(j), Work: j.lease.Work, Task: -1, Text: err.Error(), Transient: transient}
+	var own *TaskError
+	if errors.As(err, &own) {
+		f.Task, f.Text = own.Task, own.Err.Error()
+	}
+	if !transient {
+		f.Digest = metatrain.Digest(fmt.Appendf(nil, "%s %d %d %s", f.Work.Kind, f.Work.Step, f.Task, f.Text))
+	}
+	f.Text = f.Text[:min(len(f.Text), maxText)]
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, _, err := client.Ask[metatrain.Ack](ctx, w.client, "fail", f, nil, 2*time.Second); err != nil {
+		w.cfg.Log.Warn("report failure", "err", err) // silence frees the lease all the same
+	}
+	w.forget(j)
+}
+
+// maxText is how much, in bytes, of an error travels: it comes from families of any making.
+const maxText = 8 << 10

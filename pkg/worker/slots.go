@@ -1,0 +1,61 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/client"
+)
+
+// RunSlots runs several workers side by side in one process, each with a life of its own: one whose work failed begins
+// another, which remembers nothing. Each life has an id of its own, which begins with cfg.ID or the host's name. It
+// returns nil when ctx ends, else the first error that a new life does not mend.
+func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, families Families) error {
+	together, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var all sync.WaitGroup
+	for range slots {
+		all.Go(func() {
+			if err := lives(together, cfg, c, families); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	all.Wait()
+	if ctx.Err() != nil {
+		return nil
+	}
+	return context.Cause(together)
+}
+
+// lives runs one worker life after another. One after a long life begins at once, after short ones ever later.
+func lives(ctx context.Context, cfg Config, c *client.Client, families Families) error {
+	name, wait := cfg.ID, firstRest
+	for ctx.Err() == nil {
+		began := time.Now()
+		cfg.ID = ""
+		if name != "" {
+			cfg.ID = newID(name)
+		}
+		if err := Run(ctx, cfg, c, families); !errors.Is(err, ErrRestart) {
+			return err
+		}
+		if time.Since(began) > longLife {
+			wait = firstRest
+		}
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastRest)
+	}
+	return nil
+}
+
+// Rests between the lives of a worker.
+const (
+	firstRest, lastRest = 200 * time.Millisecond, 5 * time.Second
+	longLife            = 10 * time.Second
+)

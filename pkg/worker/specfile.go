@@ -1,0 +1,214 @@
+package worker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+	"github.com/warmstart-ml/warmstart/pkg/strictyaml"
+)
+
+// SpecFile is a RunSpec as people write it. Everything has a default but the name.
+type SpecFile struct {
+	Name       string                   `json:"name" default:"load" why:"names the model; 1 to 63 of a-z, 0-9, '_', '-'"`
+	Seed       uint64                   `json:"seed" default:"1" why:"same seed, same spec, same data: same bits"`
+	Family     strictyaml.Section       `json:"family" default:"load" why:"where tasks come from"`
+	Model      strictyaml.Section       `json:"model" default:"mlp" why:"what is trained"`
+	Learner    strictyaml.Section       `json:"learner" default:"ridge" why:"how the base model adapts to a member's samples, and is trained to"`
+	Inner      metatrain.LossSpec       `json:"inner"`
+	Outer      metatrain.LossSpec       `json:"outer"`
+	Optimizer  metatrain.OptimizerSpec  `json:"optimizer"`
+	MetaBatch  int                      `json:"meta_batch" default:"32" min:"1" max:"65536" unit:"tasks" why:"tasks averaged in one outer step; a power of two divides evenly among workers"`
+	Steps      int64                    `json:"steps" default:"4000" min:"1" max:"1000000000" unit:"outer steps" why:"length of the training"`
+	Checkpoint metatrain.CheckpointSpec `json:"checkpoint"`
+	Validation metatrain.ValidationSpec `json:"validation"`
+	Evaluation metatrain.EvaluationSpec `json:"evaluation"`
+	OnBadTask  string                   `json:"on_bad_task" default:"stop" enum:"stop|skip" why:"a task that fails alike on two workers stops the run, or is left out by a recorded decision"`
+	Stall      int64                    `json:"stall_seconds" default:"900" min:"1" max:"10000000" unit:"seconds" why:"a run that folds no result for so long is paused, with the reason"`
+}
+
+// Override is one --set PATH=VALUE.
+type Override struct{ Path, Value string }
+
+// ReadSpec reads a spec file, with the overrides on it and the family's preset below it, and refuses whatever no
+// worker with these families could run. Paths of data come back apart: they are read by the caller, whose digest of
+// their content makes the spec complete.
+func (f Families) ReadSpec(file string, data []byte, overrides []Override) (spec metatrain.RunSpec, paths []string, err error) {
+	doc, err := strictyaml.Parse(file, data)
+	if err != nil {
+		return spec, nil, err
+	}
+	for _, o := range overrides {
+		if err := doc.Set(o.Path, o.Value); err != nil {
+			return spec, nil, err
+		}
+	}
+	if err := f.underlay(doc); err != nil {
+		return spec, nil, err
+	}
+	return f.decode(doc)
+}
+
+// underlay lays the preset of the document's family below it. A section given without its name gets the usual one.
+func (f Families) underlay(doc *strictyaml.Doc) error {
+	unnamed := func(section, usual string, name func(*SpecFile) string) string {
+		var s SpecFile
+		_ = doc.Decode(&s) // what is wrong is reported when the whole is decoded
+		if found := name(&s); found != "" || !doc.Has(section) {
+			return found
+		}
+		_ = doc.Set(section+".name", usual)
+		return usual
+	}
+	kind, ok := f[unnamed("family", "load", func(s *SpecFile) string { return s.Family.Name })]
+	if !ok {
+		return nil
+	}
+	unnamed("model", "mlp", func(s *SpecFile) string { return s.Model.Name })
+	unnamed("learner", kind.Learner, func(s *SpecFile) string { return s.Learner.Name })
+	preset, err := strictyaml.Parse("preset", []byte(kind.Preset))
+	if err != nil {
+		return err
+	}
+	doc.Underlay(preset)
+	return nil
+}
+
+func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []string, err error) {
+	var s SpecFile
+	if err := doc.Decode(&s); err != nil {
+		return spec, nil, err
+	}
+	spec = metatrain.RunSpec{
+		Name: s.Name, Seed: s.Seed, Contract: metatrain.Contract, Inner: s.Inner, Outer: s.Outer, Optimizer: s.Optimizer,
+		MetaBatch: s.MetaBatch, Steps: s.Steps, Checkpoint: s.Checkpoint, Validation: s.Validation, Evaluation: s.Evaluation,
+		OnBadTask: s.OnBadTask, StallSeconds: s.Stall,
+	}
+	kind, ok := f[s.Family.Name]
+	if !ok {
+		return spec, nil, unknown(doc, "family", s.Family.Name, slices.Sorted(maps.Keys(f)))
+	}
+	options := kind.Options()
+	errs := []error{doc.DecodeSection(s.Family, options)}
+	if load, ok := options.(*LoadOptions); ok {
+		paths, load.Path = load.Path, nil
+	}
+	spec.Family, err = section(s.Family.Name, options)
+	errs = append(errs, err)
+	var e error
+	spec.Model, e = f.modelSection(doc, s.Model)
+	errs = append(errs, e)
+	spec.Learner, e = learnerSection(doc, s.Learner)
+	errs = append(errs, e)
+	if err := errors.Join(errs...); err != nil {
+		return spec, nil, err
+	}
+	return spec, paths, spec.Validate()
+}
+
+func (f Families) modelSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
+	if s.Name != "mlp" {
+		return metatrain.Section{}, unknown(doc, "model", s.Name, []string{"mlp"})
+	}
+	var o MLPOptions
+	if err := doc.DecodeSection(s, &o); err != nil {
+		return metatrain.Section{}, err
+	}
+	return section(s.Name, o)
+}
+
+func learnerSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
+	options, ok := learnerOptions()[s.Name]
+	if !ok {
+		return metatrain.Section{}, unknown(doc, "learner", s.Name, slices.Sorted(maps.Keys(learnerOptions())))
+	}
+	if err := doc.DecodeSection(s, options); err != nil {
+		return metatrain.Section{}, err
+	}
+	return section(s.Name, options)
+}
+
+func section(name string, options any) (metatrain.Section, error) {
+	data, err := json.Marshal(options)
+	return metatrain.Section{Name: name, Options: data}, err
+}
+
+func unknown(doc *strictyaml.Doc, path, found string, known []string) error {
+	hint := ""
+	if near := strictyaml.Nearest(found, known); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return doc.Errorf(path, "found %q, expected one of %v%s", found, known, hint)
+}
+
+// MLPOptions are the keys under `model:` for a multi-layer perceptron.
+type MLPOptions struct {
+	Hidden     []int  `json:"hidden" default:"[64, 64]" min:"1" max:"65536" unit:"units" why:"widths of the hidden layers"`
+	Activation string `json:"activation" default:"relu" enum:"relu|tanh" why:"relu is faster; tanh is smooth"`
+	Skip       bool   `json:"skip" default:"true" why:"a linear map from input to output beside the hidden layers: what is linear need not be learned by them"`
+}
+
+// MAMLOptions are the keys under `learner:` for MAML (Finn et al. 2017) and its first-order form.
+type MAMLOptions struct {
+	Steps      int     `json:"steps" default:"1" min:"1" max:"100" unit:"inner steps" why:"gradient steps on the support set"`
+	Rate       float64 `json:"rate" default:"0.01" min:"0" max:"100" why:"inner learning rate, or where learned ones start"`
+	LearnRates bool    `json:"learn_rates" default:"false" why:"learn a rate per layer and step along with the base model"`
+	ZeroWeight float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`
+}
+
+// RidgeOptions are the keys under `learner:` for closed-form ridge regression on meta-learned features.
+type RidgeOptions struct {
+	Precision float64 `json:"precision" default:"10" min:"0.000001" max:"1000000" unit:"samples" why:"where the learned prior precision of each feature starts: how many samples the prior weighs"`
+	Outlier   float64 `json:"outlier" default:"0" min:"0" max:"1000000" unit:"target units" why:"how far a sample may lie from the base model's output before it counts as no farther; 0 = no limit, squared error follows the farthest"`
+}
+
+// PooledOptions has no keys: one model for all, no adaptation.
+type PooledOptions struct{}
+
+func learnerOptions() map[string]any {
+	return map[string]any{"maml": new(MAMLOptions), "fomaml": new(MAMLOptions), "ridge": new(RidgeOptions), "pooled": new(PooledOptions)}
+}
+
+// groups describes every key of a spec.
+func (f Families) groups() []strictyaml.Group {
+	g := []strictyaml.Group{{Title: "RunSpec", Struct: SpecFile{}}}
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		g = append(g, strictyaml.Group{Path: "family", Name: name, Title: "family: " + name, Struct: f[name].Options()})
+	}
+	g = append(g, strictyaml.Group{Path: "model", Name: "mlp", Title: "model: mlp", Struct: MLPOptions{}})
+	for _, name := range slices.Sorted(maps.Keys(learnerOptions())) {
+		g = append(g, strictyaml.Group{Path: "learner", Name: name, Title: "learner: " + name, Struct: learnerOptions()[name]})
+	}
+	return g
+}
+
+// Explain writes every key with its unit, default and reason, then what each family changes in the defaults.
+func (f Families) Explain(w io.Writer) error {
+	if err := strictyaml.Explain(w, f.groups()...); err != nil {
+		return err
+	}
+	for _, name := range slices.Sorted(maps.Keys(f)) {
+		if _, err := fmt.Fprintf(w, "\nfamily %s puts these in place of the defaults above\n%s", name, f[name].Preset); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Schema is the JSON schema of a spec file.
+func (f Families) Schema() ([]byte, error) { return strictyaml.Schema(f.groups()...) }
+
+// buildModel makes the network of a spec for a family's shape.
+func buildModel(s metatrain.Section, in, out int) (*nn.Model, error) {
+	c := nn.Config{Name: s.Name}
+	if err := json.Unmarshal(s.Options, &c); err != nil {
+		return nil, fmt.Errorf("model %s: options: %w", s.Name, err)
+	}
+	c.Name = s.Name
+	return nn.Build(c, in, out)
+}

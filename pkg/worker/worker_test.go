@@ -1,0 +1,200 @@
+package worker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
+)
+
+func empty(h metatrain.Hello) bool { return len(h.Holding) == 0 }
+
+func TestALeaseBecomesAResult(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	work := l.grant(1, metatrain.Node{Level: 1, Index: 2})
+	s.open()
+	s.run(t)
+	res := next(t, "result", l.results)
+	if res.Work != work || res.Lease != l.id(1) || res.Tasks != 2 || res.Total != 4*19 || len(res.Metrics) != 1 {
+		t.Errorf("result %+v of work %+v", res, work)
+	}
+	first := l.helloWith("", empty)
+	if first.Seq == 0 || first.Worker != res.Worker || first.Contract != metatrain.Contract {
+		t.Errorf("hello %+v", first)
+	}
+	if later := l.helloWith("after the result", func(h metatrain.Hello) bool { return h.Seq > 2 && len(h.Holding) == 0 }); later.Worker != first.Worker {
+		t.Errorf("another life answers: %s, before %s", later.Worker, first.Worker)
+	}
+}
+
+func TestDroppedLeasesAreLetGo(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	l.grant(1, metatrain.Node{Level: 1})
+	s.run(t)
+	next(t, "task", s.gate.started)
+	l.dropAll(l.id(1), 3<<32+1) // the latter is another term's: not this leader's to drop
+	time.Sleep(100 * time.Millisecond)
+	s.open()
+	l.helloWith("without the dropped lease", func(h metatrain.Hello) bool { return h.Seq > 1 && empty(h) })
+	select {
+	case res := <-l.results:
+		t.Errorf("dropped work was offered: %+v", res)
+	case <-time.After(50 * time.Millisecond):
+	}
+}
+
+// A result that waits for room must not keep back the one that makes room.
+func TestG6_HeldResultsStandAside(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	lowest := false
+	l.judge(func(r metatrain.Result) metatrain.ResultReply {
+		if lowest = lowest || r.Work.Node.Index == 0; !lowest {
+			return metatrain.ResultReply{Verdict: metatrain.Hold, RetryMS: 5}
+		}
+		return metatrain.ResultReply{Verdict: metatrain.Accepted}
+	})
+	l.grant(1, metatrain.Node{Level: 1, Index: 3})
+	l.grant(2, metatrain.Node{Level: 1, Index: 0})
+	s.open()
+	s.run(t)
+	l.helloWith("with both settled", func(h metatrain.Hello) bool { return h.Seq > 2 && empty(h) })
+	var order []int
+	for len(l.results) > 0 {
+		order = append(order, (<-l.results).Work.Node.Index)
+	}
+	if n := len(order); n < 3 || order[0] != 3 || order[n-1] != 3 || !slices.Contains(order, 0) {
+		t.Errorf("results came in the order %v, expected 3 again and again, 0, and 3", order)
+	}
+}
+
+func TestANewLeaderTakesOverWorkInHand(t *testing.T) {
+	s := newStage(t)
+	old := lead(t, s.bus, 5, s.spec)
+	node := metatrain.Node{Level: 1, Index: 1}
+	work := old.grant(1, node)
+	s.run(t)
+	next(t, "task", s.gate.started)
+	old.stop()
+	l := lead(t, s.bus, 9, s.spec)
+	if again := l.grant(1, node); again != work {
+		t.Fatalf("work %+v, before %+v", again, work)
+	}
+	l.dropAll(old.id(1)) // a new leader does not know the old lease
+	l.helloWith("with the new lease", func(h metatrain.Hello) bool { return slices.Contains(h.Holding, l.id(1)) })
+	s.open()
+	if res := next(t, "result", l.results); res.Lease != l.id(1) || res.Work != work {
+		t.Errorf("result %+v", res)
+	}
+	l.helloWith("after it", func(h metatrain.Hello) bool { return h.Seq > 2 && empty(h) })
+	if n := len(s.gate.started); n != 1 { // the second task; the first was taken above
+		t.Errorf("%d more tasks were computed, expected 1: work in hand is not begun again", n)
+	}
+}
+
+func TestFailuresBeginAnotherLife(t *testing.T) {
+	for name, spoil := range map[string]func(s *stage){
+		"refused result": nil,
+		"panic in a task": func(s *stage) {
+			kind := s.families["sinusoid"]
+			kind.Build = func(json.RawMessage, *taskshards.DataSet) (taskshards.Family, error) {
+				return faulty{s.gate, 0, func(*taskshards.Task) error { panic("broken") }}, nil
+			}
+			s.families["sinusoid"] = kind
+		},
+		"panic in a family": func(s *stage) {
+			kind := s.families["sinusoid"]
+			kind.Build = func(json.RawMessage, *taskshards.DataSet) (taskshards.Family, error) { panic("broken") }
+			s.families["sinusoid"] = kind
+		},
+		"unknown family": func(s *stage) { delete(s.families, "sinusoid") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t)
+			l := lead(t, s.bus, 5, s.spec)
+			if spoil == nil {
+				l.judge(func(metatrain.Result) metatrain.ResultReply {
+					return metatrain.ResultReply{Verdict: metatrain.Refused, Reason: "no"}
+				})
+			} else {
+				spoil(s)
+			}
+			l.grant(1, metatrain.Node{Level: 1})
+			s.open()
+			s.run(t)
+			first := next(t, "hello", l.hellos)
+			second := l.helloWith("of another life", func(h metatrain.Hello) bool { return h.Worker != first.Worker })
+			if second.Seq != 1 || !empty(second) {
+				t.Errorf("another life begins with %+v", second)
+			}
+			if spoil == nil {
+				return
+			}
+			l.grant(2, metatrain.Node{Level: 1})
+			a, b := next(t, "failure", l.fails), next(t, "second failure", l.fails)
+			if a.Digest != b.Digest || a.Digest == "" || a.Transient || a.Worker == b.Worker {
+				t.Errorf("failures %+v and %+v: expected equal digests from two lives", a, b)
+			}
+		})
+	}
+}
+
+func TestThetaThatIsGoneIsTransient(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	work := metatrain.Work{Run: "r", Spec: s.spec.Digest(), Kind: metatrain.Train, Theta: strings.Repeat("a", 64)}
+	l.mu.Lock()
+	l.grants = append(l.grants, metatrain.LeaseReply{Leases: []metatrain.Lease{{ID: l.id(1), Work: work, Tasks: 8}}})
+	l.mu.Unlock()
+	s.run(t)
+	f := next(t, "failure", l.fails)
+	if !f.Transient || f.Lease != l.id(1) {
+		t.Errorf("failure %+v, expected a transient one", f)
+	}
+	if h := l.helloWith("after it", func(h metatrain.Hello) bool { return h.Seq > 1 }); h.Worker != f.Worker || !empty(h) {
+		t.Errorf("hello %+v, expected the same life, holding nothing", h)
+	}
+	s.open()
+}
+
+func TestRefusedWorkersEnd(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	l.mu.Lock()
+	l.grants = append(l.grants, metatrain.LeaseReply{Refused: "another release"})
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := RunSlots(ctx, Config{}, 2, s.client, s.families); err == nil || !strings.Contains(err.Error(), "another release") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The end of ctx is no error, however it ends; each slot is a worker of its own.
+func TestSlotsAreWorkersOfTheirOwn(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- RunSlots(ctx, Config{ID: "node7"}, 3, s.client, s.families) }()
+	ids := map[string]bool{}
+	for len(ids) < 3 {
+		h := next(t, "hello", l.hellos)
+		ids[h.Worker] = true
+		if !strings.HasPrefix(h.Worker, "node7") {
+			t.Errorf("worker %q, expected it to begin with node7", h.Worker)
+		}
+	}
+	cancel(errors.New("a reason"))
+	if err := next(t, "end", done); err != nil {
+		t.Errorf("got %v", err)
+	}
+}
