@@ -1,0 +1,74 @@
+// Command coordinator leads meta-training runs, or stands by to: any number may run, one has effect.
+package main
+
+import (
+	"cmp"
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/internal/backends"
+	"github.com/warmstart-ml/warmstart/internal/coordinator"
+	"github.com/warmstart-ml/warmstart/internal/settings"
+	"github.com/warmstart-ml/warmstart/internal/wiring"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+func main() {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	os.Exit(settings.Exit("coordinator", run(ctx, os.Args[1:])))
+}
+
+func run(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("coordinator", flag.ContinueOnError)
+	var common wiring.Common
+	var nats wiring.NATS
+	var etcd backends.Etcd
+	var store backends.Store
+	common.Flags(fs)
+	nats.Flags(fs)
+	etcd.Flags(fs)
+	store.Flags(fs)
+	id := fs.String("id", "", "`name` of this coordinator in logs; default host and process")
+	ttl := fs.Duration("lease", 4*time.Second, "leadership lease: a leader that dies is replaced after about so `long`; whole seconds, at least 2")
+	window := fs.Int("window", 256, "`MiB` of partial sums held per run; results beyond wait at their workers")
+	shard := fs.Int("shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards from observed durations. Never changes bits")
+	if err := settings.Parse(fs, args, os.LookupEnv); err != nil {
+		return err
+	}
+	log, err := common.Log()
+	if err != nil {
+		return err
+	}
+	if *ttl < 2*time.Second || *ttl%time.Second != 0 {
+		return fmt.Errorf("--lease: found %v, expected whole seconds, at least 2s", *ttl)
+	}
+	host, _ := os.Hostname()
+	name := cmp.Or(*id, fmt.Sprintf("%s-%d", host, os.Getpid()))
+	objects, err := store.Open(ctx, &common, log)
+	if err != nil {
+		return err
+	}
+	state, err := etcd.Connect(ctx, &common, log)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	bus, err := nats.Connect(ctx, &common, "coordinator "+name, log)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	if err := bus.EnsureEvents(ctx); err != nil {
+		log.Warn("followers see no history", "err", err)
+	}
+	coordinator.Run(ctx, coordinator.Config{
+		ID: name, Prefix: common.Prefix, Log: log,
+		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard},
+	}, backends.Elector{State: state, ID: name, TTL: *ttl}, bus, objects)
+	return nil
+}

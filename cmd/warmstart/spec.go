@@ -1,0 +1,106 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
+	"github.com/warmstart-ml/warmstart/pkg/worker"
+)
+
+// input is a spec made complete: the data it names read, packed and digested.
+type input struct {
+	spec   metatrain.RunSpec
+	packed []byte // nil for a family that makes its own data
+	groups int    // jobs in the data
+}
+
+// readInput reads a spec file and its data, and refuses whatever no worker could run.
+func readInput(path string, overrides []worker.Override, strict, skipBad bool, log io.Writer) (in input, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return in, fmt.Errorf("read spec: %w", err)
+	}
+	if strict {
+		overrides = append(overrides, worker.Override{Path: "family.strict", Value: "true"})
+	}
+	if skipBad {
+		overrides = append(overrides, worker.Override{Path: "family.skip_bad", Value: "true"})
+	}
+	families := worker.BuiltinFamilies()
+	spec, paths, err := families.ReadSpec(path, data, overrides)
+	if err != nil {
+		return in, err
+	}
+	in.spec = spec
+	var ds *taskshards.DataSet
+	if len(paths) > 0 {
+		config, err := worker.FamilyConfig(spec.Family.Name, spec.Family.Options)
+		if err != nil {
+			return in, err
+		}
+		if ds, err = readTraces(paths, config, log); err != nil {
+			return in, err
+		}
+		if in.packed, err = taskshards.Pack(ds); err != nil {
+			return in, err
+		}
+		in.groups = len(ds.Groups())
+		in.spec.Data, in.spec.Paths = metatrain.Digest(in.packed), paths
+		if want := config.Digest; want != "" && want != in.spec.Data {
+			return in, fmt.Errorf("family.digest: the traces in %s have SHA-256 %s, expected %s: they are not the ones the spec was written for", strings.Join(paths, ", "), in.spec.Data, want)
+		}
+	}
+	if in.spec.Family, err = worker.WithoutReading(in.spec.Family); err != nil {
+		return in, err
+	}
+	if err := families.CheckSpec(in.spec, ds); err != nil {
+		return in, fmt.Errorf("%s: %w", path, err)
+	}
+	return in, nil
+}
+
+// readTraces reads the traces below paths and says what was mended and left out.
+func readTraces(paths []string, config taskshards.Config, log io.Writer) (*taskshards.DataSet, error) {
+	options, err := config.IngestOptions()
+	if err != nil {
+		return nil, err
+	}
+	var sources []taskshards.Source
+	for _, p := range paths {
+		info, err := os.Stat(p)
+		if err != nil {
+			return nil, fmt.Errorf("read traces: %w", err)
+		}
+		root, name := p, "."
+		if !info.IsDir() {
+			root, name = filepath.Split(p)
+			root = cmp.Or(root, ".")
+		}
+		sources = append(sources, taskshards.Source{FS: os.DirFS(root), Root: name})
+	}
+	ds, report, err := taskshards.Ingest(sources, options)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(log, "traces: %s\n", strings.ReplaceAll(report.String(), "\n", "\n        "))
+	return ds, nil
+}
+
+// overrides reads the --set flags.
+func overrides(sets []string) ([]worker.Override, error) {
+	var out []worker.Override
+	for _, s := range sets {
+		path, value, ok := strings.Cut(s, "=")
+		if !ok || path == "" {
+			return nil, usage("--set: found %q, expected PATH=VALUE, such as family.path=traces", s)
+		}
+		out = append(out, worker.Override{Path: path, Value: value})
+	}
+	return out, nil
+}
