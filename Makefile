@@ -1,0 +1,33 @@
+# What people and CI run. Everything works with plain `go` too; see README.md.
+
+.PHONY: build test lint race bits fuzz bench clean
+
+build:                     ## the three programs, static, into bin/
+	CGO_ENABLED=0 go build -o bin/ ./cmd/...
+
+servers:                   ## the pinned nats-server, etcd and versitygw that tests start
+	go run ./internal/testservers/build
+
+test: servers
+	go test -timeout 30m ./...
+
+lint:
+	test -z "$$(gofmt -l .)"
+	go vet -composites=false ./...
+	go tool -modfile=tools/go.mod staticcheck ./...
+
+race:                      ## packages with concurrency; -short leaves the long ones to `test`
+	go test -race -short -timeout 20m ./internal/coordinator ./internal/natsbus ./internal/etcdstate ./internal/localstack ./internal/s3store \
+		./pkg/checkpoint/... ./pkg/client ./pkg/worker ./pkg/metatrain ./pkg/taskshards
+
+bits:                      ## the same bits from plain Go and from GOAMD64=v3, where the compiler fuses
+	go test -tags noasm ./internal/kernel ./pkg/nn ./pkg/learner
+	GOAMD64=v3 go test ./internal/kernel ./pkg/nn ./pkg/learner ./pkg/taskshards
+
+fuzz:                      ## each decoder for a while: make fuzz FUZZTIME=1m
+	for t in $$(grep -rhoE 'func Fuzz[A-Za-z0-9_]+' --include=*_test.go pkg internal | cut -c6-); do \
+		p=$$(grep -rlE "func $$t\(" --include=*_test.go pkg internal | xargs dirname); \
+		go test -run xxx -fuzz "^$$t$$" -fuzztime $(or $(FUZZTIME),5s) ./$$p || exit 1; done
+
+clean:
+	rm -rf bin .cache
