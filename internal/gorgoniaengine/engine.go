@@ -55,7 +55,7 @@ func New[T Float](c nn.Config, in, out, steps int, rate T, support, query int) (
 	if steps < 1 || support < 1 || query < 1 {
 		return nil, fmt.Errorf("build gorgonia graph: %d steps on %d support and %d query samples, expected at least 1 of each", steps, support, query)
 	}
-	m, err := nn.Build(c, in, out)
+	m, err := nn.Build(c, nn.Flat(in, out))
 	if err != nil {
 		return nil, fmt.Errorf("build gorgonia graph: %w", err)
 	}

@@ -34,7 +34,7 @@ func compare[T Float](t *testing.T, tolerance float64) {
 		{Name: "mlp", Hidden: []int{7}, Activation: "tanh"},
 	} {
 		for _, steps := range []int{1, 2} {
-			m, err := nn.Build(c, 2, 3)
+			m, err := nn.Build(c, nn.Flat(2, 3))
 			if err != nil {
 				t.Fatal(err)
 			}

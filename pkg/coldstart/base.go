@@ -111,7 +111,7 @@ func build(config metatrain.ModelConfig) (*Base, error) {
 		return nil, fmt.Errorf("model: %w", err)
 	}
 	net.Name = config.Model.Name
-	if b.Model, err = nn.Build(net, in, out); err != nil {
+	if b.Model, err = nn.Build(net, nn.Flat(in, out)); err != nil {
 		return nil, err
 	}
 	b.Learner, err = LearnerConfig(config)

@@ -132,7 +132,7 @@ func newWorkshop(b *Base) (*workshop, error) {
 	if w.pooled, err = learner.New[float32](plain, b.Model); err != nil {
 		return nil, err
 	}
-	if w.line, err = nn.Build(nn.Config{Name: "mlp"}, b.Model.In(), b.Model.Out()); err != nil {
+	if w.line, err = nn.Build(nn.Config{Name: "mlp"}, nn.Flat(b.Model.In(), b.Model.Out())); err != nil {
 		return nil, err
 	}
 	w.random = make([]float32, b.Model.NumParams())

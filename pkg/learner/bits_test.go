@@ -75,7 +75,7 @@ func digest(t *testing.T, c Config, net nn.Config) string {
 	l.Init(7, theta)
 	h := sha256.New()
 	for _, shots := range []int{10, 0, 5, 20, 50, 1, 300, 7, 10, 10} {
-		task := Task[float32]{uniform(r, shots), uniform(r, 33)}
+		task := Task[float32]{Support: uniform(r, shots), Query: uniform(r, 33)}
 		loss, err := l.Gradient(theta, &task, grad)
 		if err != nil {
 			t.Fatal(err)

@@ -87,13 +87,13 @@ func (c Config) losses() (inner, outer nn.Loss, err error) {
 	if err = c.checkNumbers(); err != nil {
 		return inner, outer, err
 	}
-	if inner, err = nn.NewLoss(c.InnerLoss, float64(c.HuberDelta), 0); err != nil {
+	if inner, err = nn.NewLoss(nn.LossConfig{Name: c.InnerLoss, Delta: float64(c.HuberDelta)}); err != nil {
 		return inner, outer, fmt.Errorf("inner_loss: %w", err)
 	}
 	if !inner.HasCurvature() {
 		return inner, outer, fmt.Errorf("inner_loss: %s has no curvature to adapt by, expected mse or huber", c.InnerLoss)
 	}
-	if outer, err = nn.NewLoss(c.OuterLoss, float64(c.HuberDelta), float64(c.Clip)); err != nil {
+	if outer, err = nn.NewLoss(nn.LossConfig{Name: c.OuterLoss, Delta: float64(c.HuberDelta), Clip: float64(c.Clip)}); err != nil {
 		return inner, outer, fmt.Errorf("outer_loss: %w", err)
 	}
 	return inner, outer, nil

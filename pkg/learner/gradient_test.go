@@ -86,7 +86,7 @@ func distance(got, want []float64) float64 {
 // drawn until three lie away from kinks.
 func checkGradient(t *testing.T, c Config, net nn.Config, in, out, shots int, f func(l Learner[float64], theta []float64, task *Task[float64]) func([]float64) float64) {
 	t.Helper()
-	m, err := nn.Build(net, in, out)
+	m, err := nn.Build(net, nn.Flat(in, out))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func checkGradient(t *testing.T, c Config, net nn.Config, in, out, shots int, f 
 		if try == 200 {
 			t.Fatalf("%+v: only %d of 200 points lie away from kinks", c, good)
 		}
-		task := Task[float64]{samples[float64](r, shots, in, out), samples[float64](r, 6, in, out)}
+		task := Task[float64]{Support: samples[float64](r, shots, in, out), Query: samples[float64](r, 6, in, out)}
 		theta, grad := start(r, l), make([]float64, l.NumParams())
 		if _, err := l.Gradient(theta, &task, grad); err != nil {
 			t.Fatal(err)
@@ -221,7 +221,7 @@ func TestAdaptIsWhatTheLossIsOf(t *testing.T) {
 // setup builds a learner and one task with shots samples in its support.
 func setup[T kernel.Float](t testing.TB, r *rand.Rand, c Config, net nn.Config, in, out, shots int) (Learner[T], Task[T]) {
 	t.Helper()
-	m, err := nn.Build(net, in, out)
+	m, err := nn.Build(net, nn.Flat(in, out))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +229,7 @@ func setup[T kernel.Float](t testing.TB, r *rand.Rand, c Config, net nn.Config, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l, Task[T]{samples[T](r, shots, in, out), samples[T](r, 10, in, out)}
+	return l, Task[T]{Support: samples[T](r, shots, in, out), Query: samples[T](r, 10, in, out)}
 }
 
 // A step left out of the loss would be left out of its differences too.

@@ -17,8 +17,10 @@ type Batch[T kernel.Float] struct {
 
 // Task is one few-shot problem: adapt on Support, score on Query. A Support of no
 // samples is legal: nothing is adapted.
+// Step is the outer step it is drawn for, which learners that anneal look at.
 type Task[T kernel.Float] struct {
 	Support, Query Batch[T]
+	Step           int64
 }
 
 // Learner adapts a model, and gives the gradient of the adapted one's error. It

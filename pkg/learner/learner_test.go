@@ -126,7 +126,7 @@ func TestG7_WrongShapesAreErrors(t *testing.T) {
 }
 
 func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
-	m, err := nn.Build(reluNet, 1, 1)
+	m, err := nn.Build(reluNet, nn.Flat(1, 1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 }
 
 func TestParamsCoverTheVector(t *testing.T) {
-	m, _ := nn.Build(skipNet, 3, 2)
+	m, _ := nn.Build(skipNet, nn.Flat(3, 2))
 	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true}, {Name: "ridge"}, {Name: "pooled"}} {
 		l, err := New[float32](c, m)
 		if err != nil {

@@ -20,24 +20,28 @@ type Layer[T kernel.Float] interface {
 	RBackward(theta, dir, rgrad []T, n int, s *Signals[T])
 }
 
-// Signals are what passes through one layer for a batch of n rows: X [n][in] and
-// Y [n][out], their gradients DX and DY, and the R-values of all four. Input is
-// the model's own input. A nil RX is zero; a nil DX or RDX is not wanted.
+// Signals are what passes through one layer for a batch of n samples: X and Y, of
+// n times the layer's in and out elements (see step for their order), their
+// gradients DX and DY, and the R-values of all four. Input is the model's own
+// input [n][in]. A nil RX is zero; a nil DX or RDX is not wanted. Step is the
+// number of inner steps that theta has behind it, for layers with parameters or
+// statistics per step.
 type Signals[T kernel.Float] struct {
 	Input, X, Y, DX, DY, RX, RY, RDX, RDY []T
+	Step                                  int
 }
 
-// newLayer returns the layer of s.
-func newLayer[T kernel.Float](s step) Layer[T] {
+// newLayer returns the layer of s; before are those of the steps before it.
+func newLayer[T kernel.Float](s step, _ []Layer[T]) Layer[T] {
 	switch s.kind {
 	case "dense":
-		return &dense[T]{in: s.in, out: s.out, one: []T{1}}
+		return &dense[T]{in: s.in[0], out: s.out[0], one: []T{1}}
 	case "relu":
 		return relu[T]{}
 	case "tanh":
 		return tanh[T]{}
 	}
-	return &skip[T]{hidden: s.in, in: s.out - s.in}
+	return &skip[T]{hidden: s.in[0], in: s.out[0] - s.in[0]}
 }
 
 // relu is y = 0 > x ? 0 : x; its derivative at zero is zero.

@@ -30,27 +30,35 @@ const (
 	absolute
 )
 
-// NewLoss returns the loss of that name: mse, huber or abs. delta is where huber
-// turns linear, in units of the output, and needed there only. A clip above 0
-// limits outputs to +-clip before they are compared; beyond it the gradient is
-// zero.
-func NewLoss(name string, delta, clip float64) (Loss, error) {
-	l := Loss{delta: delta, clip: clip}
-	switch name {
+// LossConfig names a loss and sets it.
+type LossConfig struct {
+	// Name is mse, huber or abs.
+	Name string
+	// Delta is where huber turns linear, in units of the output; needed there only.
+	Delta float64
+	// Clip above 0 limits outputs to +-Clip before they are compared; beyond it the
+	// gradient is zero.
+	Clip float64
+}
+
+// NewLoss returns the loss of c, or an error that names the field that is wrong.
+func NewLoss(c LossConfig) (Loss, error) {
+	l := Loss{delta: c.Delta, clip: c.Clip}
+	switch c.Name {
 	case "mse":
 		l.kind = mse
 	case "huber":
 		l.kind = huber
-		if !(delta > 0) {
-			return l, fmt.Errorf("make loss huber: delta %v, expected above 0", delta)
+		if !(c.Delta > 0) {
+			return l, fmt.Errorf("make loss huber: delta %v, expected above 0", c.Delta)
 		}
 	case "abs":
 		l.kind = absolute
 	default:
-		return l, fmt.Errorf("make loss: %w", unknown("name", name, "mse", "huber", "abs"))
+		return l, fmt.Errorf("make loss: %w", unknown("name", c.Name, "mse", "huber", "abs"))
 	}
-	if clip != clip || clip < 0 {
-		return l, fmt.Errorf("make loss %s: clip %v, expected 0 (off) or above", name, clip)
+	if c.Clip != c.Clip || c.Clip < 0 {
+		return l, fmt.Errorf("make loss %s: clip %v, expected 0 (off) or above", c.Name, c.Clip)
 	}
 	return l, nil
 }

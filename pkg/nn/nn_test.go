@@ -27,11 +27,11 @@ type problem struct {
 
 func newProblem(t *testing.T, r *rand.Rand, c Config, loss string, clip float64, in, out, n int) problem {
 	t.Helper()
-	m, err := Build(c, in, out)
+	m, err := Build(c, Flat(in, out))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := NewLoss(loss, 0.7, clip)
+	l, err := NewLoss(LossConfig{Name: loss, Delta: 0.7, Clip: clip})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +186,7 @@ func TestLossValues(t *testing.T) {
 		{"mse", 4, -9, 1, 25, 0, 0},
 		{"mse", 4, 4, 1, 9, 6, 2},
 	} {
-		l, err := NewLoss(c.name, 0.7, c.clip)
+		l, err := NewLoss(LossConfig{Name: c.name, Delta: 0.7, Clip: c.clip})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -197,7 +197,7 @@ func TestLossValues(t *testing.T) {
 			t.Errorf("%+v: value %v, slope %v, curvature %v", c, v/2, dy[0]/2, rdy[0]/6)
 		}
 	}
-	if l, _ := NewLoss("abs", 0, 0); l.HasCurvature() {
+	if l, _ := NewLoss(LossConfig{Name: "abs"}); l.HasCurvature() {
 		t.Error("abs claims curvature")
 	}
 }
@@ -208,30 +208,30 @@ func TestG7_BuildNamesWhatIsWrong(t *testing.T) {
 		in, out int
 		want    string
 	}{
-		{Config{Name: "mpl"}, 1, 1, `name: unknown "mpl", expected mlp; did you mean "mlp"?`},
+		{Config{Name: "mpl"}, 1, 1, `name: unknown "mpl", expected mlp or layers; did you mean "mlp"?`},
 		{Config{Name: "mlp", Activation: "rleu"}, 1, 1, `did you mean "relu"?`},
 		{Config{Name: "mlp", Hidden: []int{3, 0}}, 2, 1, "layer dense1: shape [3][0], expected [3][1 to 65536]"},
-		{Config{Name: "mlp"}, 0, 1, "0 inputs to 1 outputs"},
+		{Config{Name: "mlp"}, 0, 1, "input of shape [0], expected 1 to"},
 		{Config{Name: "mlp", Skip: true}, 1, 1, "no hidden layer"},
 		{Config{Name: "mlp", Hidden: []int{65536, 65536}}, 1, 1, "parameters, expected at most"},
 	} {
-		if _, err := Build(c.c, c.in, c.out); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Build(c.c, Flat(c.in, c.out)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.c, err, c.want)
 		}
 	}
 	for _, name := range []string{"hubr", "huber"} {
-		if _, err := NewLoss(name, 0, 0); err == nil || !strings.Contains(err.Error(), "huber") {
+		if _, err := NewLoss(LossConfig{Name: name}); err == nil || !strings.Contains(err.Error(), "huber") {
 			t.Errorf("loss %s with no delta: %v", name, err)
 		}
 	}
-	if _, err := NewLoss("mse", 0, math.NaN()); err == nil {
+	if _, err := NewLoss(LossConfig{Name: "mse", Clip: math.NaN()}); err == nil {
 		t.Error("a clip of NaN was taken")
 	}
 }
 
 func TestParamsCoverTheVector(t *testing.T) {
 	for _, c := range models {
-		m, err := Build(c, 3, 2)
+		m, err := Build(c, Flat(3, 2))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -249,8 +249,8 @@ func TestParamsCoverTheVector(t *testing.T) {
 }
 
 func TestG1_InitIsAFunctionOfSeedAndName(t *testing.T) {
-	a, _ := Build(Config{Name: "mlp", Hidden: []int{40, 40}}, 1, 1)
-	b, _ := Build(Config{Name: "mlp", Hidden: []int{40, 30, 20}}, 1, 1)
+	a, _ := Build(Config{Name: "mlp", Hidden: []int{40, 40}}, Flat(1, 1))
+	b, _ := Build(Config{Name: "mlp", Hidden: []int{40, 30, 20}}, Flat(1, 1))
 	x, y, z := make([]float32, a.NumParams()), make([]float32, b.NumParams()), make([]float32, a.NumParams())
 	y[0] = 7
 	a.Init(5, x)

@@ -19,7 +19,7 @@ type Tape[T kernel.Float] struct {
 func NewTape[T kernel.Float](m *Model, maxBatch int) *Tape[T] {
 	t := &Tape[T]{model: m, n: -1}
 	for _, s := range m.steps {
-		t.layers = append(t.layers, newLayer[T](s))
+		t.layers = append(t.layers, newLayer(s, t.layers))
 	}
 	t.buffers = make([]Signals[T], len(m.steps))
 	t.signals = make([]Signals[T], len(m.steps))
@@ -32,9 +32,10 @@ func (t *Tape[T]) grow(rows int) {
 	t.rows = rows
 	for i, s := range t.model.steps {
 		b := &t.buffers[i]
-		b.Y, b.RY = make([]T, rows*s.out), make([]T, rows*s.out)
+		in, out := volume(s.in), volume(s.out)
+		b.Y, b.RY = make([]T, rows*out), make([]T, rows*out)
 		if i > 0 {
-			b.DX, b.RDX = make([]T, rows*s.in), make([]T, rows*s.in)
+			b.DX, b.RDX = make([]T, rows*in), make([]T, rows*in)
 		}
 	}
 }
@@ -50,13 +51,22 @@ func (t *Tape[T]) cut(n int) {
 	t.n = n
 	for i, m := range t.model.steps {
 		b, s := &t.buffers[i], &t.signals[i]
-		s.Y, s.RY = b.Y[:n*m.out], b.RY[:n*m.out]
+		in, out := volume(m.in), volume(m.out)
+		s.Y, s.RY = b.Y[:n*out], b.RY[:n*out]
 		if i == 0 {
 			continue
 		}
 		before := &t.signals[i-1]
-		s.X, s.RX, s.DX, s.RDX = before.Y, before.RY, b.DX[:n*m.in], b.RDX[:n*m.in]
+		s.X, s.RX, s.DX, s.RDX = before.Y, before.RY, b.DX[:n*in], b.RDX[:n*in]
 		before.DY, before.RDY = s.DX, s.RDX
+	}
+}
+
+// SetStep says how many inner steps the parameters of the next Forward have behind
+// them; 0 until then.
+func (t *Tape[T]) SetStep(k int) {
+	for i := range t.signals {
+		t.signals[i].Step = k
 	}
 }
 
@@ -64,7 +74,7 @@ func (t *Tape[T]) cut(n int) {
 // must stay as it is until the last pass over this batch.
 func (t *Tape[T]) Forward(theta, x []T, n int) []T {
 	t.cut(n)
-	t.signals[0].X = x[:n*t.model.in]
+	t.signals[0].X = x[:n*t.model.In()]
 	for i, s := range t.model.steps {
 		t.signals[i].Input = t.signals[0].X
 		t.layers[i].Forward(theta[s.lo:s.hi], n, &t.signals[i])
@@ -75,7 +85,7 @@ func (t *Tape[T]) Forward(theta, x []T, n int) []T {
 // Backward overwrites grad (NumParams elements) with the gradient for theta,
 // from dy [n][out], the gradient for the outputs. dy must stay until RBackward.
 func (t *Tape[T]) Backward(theta, dy, grad []T) {
-	t.last().DY = dy[:t.n*t.model.out]
+	t.last().DY = dy[:t.n*t.model.Out()]
 	t.backward(theta, grad, len(t.layers)-1)
 }
 
@@ -111,7 +121,7 @@ func (t *Tape[T]) RForward(theta, dir []T) []T {
 // RBackward overwrites rgrad with the derivative of Backward's gradient along
 // dir, from rdy [n][out], that of dy: the product of the Hessian with dir.
 func (t *Tape[T]) RBackward(theta, dir, rdy, rgrad []T) {
-	t.last().RDY = rdy[:t.n*t.model.out]
+	t.last().RDY = rdy[:t.n*t.model.Out()]
 	for i := len(t.layers) - 1; i >= 0; i-- {
 		s := t.model.steps[i]
 		t.layers[i].RBackward(theta[s.lo:s.hi], dir[s.lo:s.hi], rgrad[s.lo:s.hi], t.n, &t.signals[i])

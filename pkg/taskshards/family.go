@@ -36,10 +36,29 @@ func domains(family string) (d [3]string) {
 	return d
 }
 
+// Shape is that of a sample: inputs [features], [time][channels] or
+// [height][width][channels] in row-major order, then Extra plain features, and
+// Out targets. With Classes the targets are one-hot: Out classes of which each
+// sample has one.
+type Shape struct {
+	In         []int
+	Extra, Out int
+	Classes    bool
+}
+
+// Size is the number of inputs of a sample.
+func (s Shape) Size() int {
+	n := 1
+	for _, d := range s.In {
+		n *= d
+	}
+	return n + s.Extra
+}
+
 // Family is a source of tasks.
 type Family interface {
-	// Shape returns the number of inputs and outputs of every task.
-	Shape() (in, out int)
+	// Shape says what a sample of every task looks like.
+	Shape() Shape
 
 	// Sample fills into with the task of that key. The same arguments give the
 	// same bits, whatever was sampled before; calls may run concurrently as

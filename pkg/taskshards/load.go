@@ -133,8 +133,10 @@ func (f *Load) traces(ds *DataSet, split Split) [][]*slot {
 	return groups
 }
 
-// Shape returns the number of inputs of a window, and 1.
-func (f *Load) Shape() (in, out int) { return f.In(), 1 }
+// Shape is a window of lags, oldest first, the features beside it, and one target.
+func (f *Load) Shape() Shape {
+	return Shape{In: []int{f.Lags(), 1}, Extra: f.In() - f.Lags(), Out: 1}
+}
 
 // Division returns how the jobs are divided.
 func (f *Load) Division() Division { return f.division }

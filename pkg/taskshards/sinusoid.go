@@ -30,8 +30,8 @@ func NewSinusoid(c Config) (*Sinusoid, error) {
 	return &Sinusoid{shots: [3][]int{Train: c.Shots, Validate: unseen, Test: unseen}, query: c.Query, domains: domains("sinusoid")}, nil
 }
 
-// Shape returns 1, 1.
-func (f *Sinusoid) Shape() (in, out int) { return 1, 1 }
+// Shape is one input and one output.
+func (f *Sinusoid) Shape() Shape { return Shape{In: []int{1}, Out: 1} }
 
 // Sample draws amplitude, phase, the number of shots, then the support's points
 // and the query's; it never fails.

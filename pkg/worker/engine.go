@@ -50,8 +50,7 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 	if err != nil {
 		return nil, err
 	}
-	in, out := family.Shape()
-	model, err := buildModel(spec.Model, in, out)
+	model, err := buildModel(spec.Model, modelShape(family.Shape()))
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +76,7 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 	if spec.Validation.Loss != "outer" {
 		loss = spec.Validation.Loss
 	}
-	e.valid, err = nn.NewLoss(loss, float64(c.HuberDelta), float64(c.Clip))
+	e.valid, err = nn.NewLoss(nn.LossConfig{Name: loss, Delta: float64(c.HuberDelta), Clip: float64(c.Clip)})
 	if err != nil {
 		return nil, err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/nn"
 	"github.com/warmstart-ml/warmstart/pkg/strictyaml"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
 // SpecFile is a RunSpec as people write it. Everything has a default but the name.
@@ -204,11 +205,16 @@ func (f Families) Explain(w io.Writer) error {
 func (f Families) Schema() ([]byte, error) { return strictyaml.Schema(f.groups()...) }
 
 // buildModel makes the network of a spec for a family's shape.
-func buildModel(s metatrain.Section, in, out int) (*nn.Model, error) {
+func buildModel(s metatrain.Section, shape nn.Shape) (*nn.Model, error) {
 	c := nn.Config{Name: s.Name}
 	if err := json.Unmarshal(s.Options, &c); err != nil {
 		return nil, fmt.Errorf("model %s: options: %w", s.Name, err)
 	}
 	c.Name = s.Name
-	return nn.Build(c, in, out)
+	return nn.Build(c, shape)
+}
+
+// modelShape is a family's shape as a model takes it.
+func modelShape(s taskshards.Shape) nn.Shape {
+	return nn.Shape{In: s.In, Extra: s.Extra, Out: s.Out}
 }
