@@ -25,23 +25,30 @@ func tileAVX2(k int, a *float32, ar, ac int, b *float32, br int, s *float32, sr 
 // lanes[8-i:] masks the first i of eight lanes.
 var lanes = [16]uint32{^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0), ^uint32(0)}
 
-// tile32 computes a tile of at most tileRows x tileCols of k > 0 terms, starting
-// from s (nil: +0), and reports whether this processor has a kernel for it.
-func tile32(m, n, k int, a []float32, ar, ac int, b []float32, br int, s []float32, sr int, c []float32, cr int) bool {
+// tile32 computes terms lo < hi of a tile, starting from s (nil: +0), and reports
+// whether this processor has a kernel for it.
+func tile32(t *tile[float32], lo, hi int, s []float32, sr int, c []float32, cr int) bool {
+	for level > 0 && lo < hi {
+		p := t.span(lo, hi)
+		lo += p.n
+		span32(t, p, s, sr, c, cr)
+		s, sr = c, cr
+	}
+	return level > 0
+}
+
+// span32 is tile32 for the terms of one tap.
+func span32(t *tile[float32], p span, s []float32, sr int, c []float32, cr int) {
+	if level == 1 {
+		tilesAVX2(t.m, t.n, p.n, t.a[p.a:], t.ar, t.ac, t.b[p.b:], t.br, s, sr, c, cr)
+		return
+	}
 	var start *float32
 	if s != nil {
 		start = &s[0]
 	}
-	switch level {
-	case 2:
-		mask := uint32(1)<<((n-1)%16+1) - 1
-		tileAVX512(k, &a[0], ar, ac, &b[0], br, start, sr, &c[0], cr, m, (n+15)/16, &mask)
-		return true
-	case 1:
-		tilesAVX2(m, n, k, a, ar, ac, b, br, s, sr, c, cr)
-		return true
-	}
-	return false
+	mask := uint32(1)<<((t.n-1)%16+1) - 1
+	tileAVX512(p.n, &t.a[p.a], t.ar, t.ac, &t.b[p.b], t.br, start, sr, &c[0], cr, t.m, (t.n+15)/16, &mask)
 }
 
 // tilesAVX2 cuts a tile into what sixteen registers hold: 6 x 16 results.

@@ -3,6 +3,6 @@
 package kernel
 
 // tile32 reports that there is no kernel: plain Go computes every tile.
-func tile32(m, n, k int, a []float32, ar, ac int, b []float32, br int, s []float32, sr int, c []float32, cr int) bool {
+func tile32(t *tile[float32], lo, hi int, s []float32, sr int, c []float32, cr int) bool {
 	return false
 }

@@ -172,7 +172,7 @@ func (r *ridge[T]) design(theta []T, s *Batch[T]) {
 			r.e[o] *= w
 		}
 	}
-	nn.Transpose(r.aT, r.a, n, f)
+	kernel.Transpose(r.aT, r.a, n, f)
 }
 
 // cut limits a residual, and says whether it still moves with the parameters.
@@ -284,7 +284,7 @@ func (r *ridge[T]) featureGradient(w0 []T, n int) {
 // outer starts r.dphi with, or adds to it, the products of the rows of x [n][out]
 // and y [f][out].
 func (r *ridge[T]) outer(start kernel.Start, n int, x, y []T) {
-	nn.Transpose(r.t, y, r.f, r.out)
+	kernel.Transpose(r.t, y, r.f, r.out)
 	kernel.Gemm(start, nil, n, r.f, r.out, x, r.out, 1, r.t, r.f, r.dphi, r.f)
 }
 

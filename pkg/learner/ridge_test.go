@@ -126,7 +126,7 @@ func TestCholeskySolves(t *testing.T) {
 		a := numbers[float64](r, n*n, 1)
 		c := cholesky[float64]{n: n, u: make([]float64, n*n)}
 		aT := make([]float64, n*n)
-		nn.Transpose(aT, a, n, n)
+		kernel.Transpose(aT, a, n, n)
 		kernel.Gemm(kernel.FromZero, nil, n, n, n, a, n, 1, aT, n, c.u, n)
 		for i := range n {
 			c.u[i*n+i]++

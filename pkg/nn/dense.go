@@ -82,31 +82,12 @@ func (l *dense[T]) flip(dst *[]T, n int, y []T) {
 	if len(l.dxT) < l.in*n {
 		l.dxT = make([]T, l.in*n)
 	}
-	Transpose(*dst, y, n, l.out)
+	kernel.Transpose(*dst, y, n, l.out)
 }
 
 // unflip transposes what back left in dxT into x [n][in].
 func (l *dense[T]) unflip(n int, x []T) {
 	if l.out > 1 {
-		Transpose(x, l.dxT, l.in, n)
-	}
-}
-
-// Transpose sets dst [cols][rows] to the transpose of src [rows][cols], four
-// rows at a time.
-func Transpose[T kernel.Float](dst, src []T, rows, cols int) {
-	i := 0
-	for ; i+4 <= rows; i += 4 {
-		a, b := src[i*cols:][:cols], src[(i+1)*cols:][:cols]
-		c, d := src[(i+2)*cols:][:cols], src[(i+3)*cols:][:cols]
-		for j := range a {
-			to := dst[j*rows+i:][:4]
-			to[0], to[1], to[2], to[3] = a[j], b[j], c[j], d[j]
-		}
-	}
-	for ; i < rows; i++ {
-		for j, v := range src[i*cols:][:cols] {
-			dst[j*rows+i] = v
-		}
+		kernel.Transpose(x, l.dxT, l.in, n)
 	}
 }

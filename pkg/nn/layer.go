@@ -55,11 +55,7 @@ func (relu[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) { kernel.Gate(s.RDX,
 // tanh is y = tanh x, with dy/dx = 1 - y*y.
 type tanh[T kernel.Float] struct{}
 
-func (tanh[T]) Forward(_ []T, _ int, s *Signals[T]) {
-	for i, x := range s.X {
-		s.Y[i] = T(kernel.Tanh(float64(x)))
-	}
-}
+func (tanh[T]) Forward(_ []T, _ int, s *Signals[T]) { kernel.TanhInto(s.Y, s.X) }
 
 func (tanh[T]) Backward(_, _ []T, _ int, s *Signals[T]) {
 	for i, y := range s.Y {

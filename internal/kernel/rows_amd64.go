@@ -1,0 +1,10 @@
+//go:build !noasm && amd64
+
+package kernel
+
+// The functions below report whether this processor has a kernel for the work.
+
+func each32(o op, dst, x, y, z []float32, n, c, yr, zr int) bool { return false }
+func columns32(dst, x, y []float32, n, c int) bool               { return false }
+func transpose32(dst, src []float32, rows, cols int) bool        { return false }
+func curve32(which int, dst, x []float32) bool                   { return false }
