@@ -146,10 +146,16 @@ func (b *builder) append(kind string, l LayerSpec, out []int) {
 
 // param adds a tensor to the last step.
 func (b *builder) param(name string, shape []int, s start) {
-	b.m.params = append(b.m.params, Param{name, b.m.size, shape})
+	b.m.params = append(b.m.params, Param{Name: name, Offset: b.m.size, Shape: shape})
 	b.m.starts = append(b.m.starts, s)
 	b.m.size += volume(shape)
 	b.m.steps[len(b.m.steps)-1].hi = b.m.size
+}
+
+// track adds a tracked statistic to the last step.
+func (b *builder) track(name string, shape []int, s start) {
+	b.param(name, shape, s)
+	b.m.params[len(b.m.params)-1].Track = true
 }
 
 // group makes the last step's parameters a layer of that name.

@@ -6,10 +6,18 @@ import (
 
 // Param names one tensor within the flat parameter vector: Shape's product
 // elements from Offset on, row-major.
+//
+// Track tells a tracked statistic from a parameter: a mean or variance that a
+// layer normalises by. To every derivative it is a constant, so inner loops leave
+// it, a direction has zeros there, and so has what RBackward fills. Backward fills
+// its place in a gradient with the tensor less what the batch shows: a plain step
+// against it at a rate r in (0, 1] makes the tensor an exponential mean of decay
+// 1 - r. An optimizer with moments or a clipped norm must pass it by.
 type Param struct {
 	Name   string
 	Offset int
 	Shape  []int
+	Track  bool
 }
 
 // Size is the number of elements of p.
