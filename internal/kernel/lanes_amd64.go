@@ -1,0 +1,96 @@
+//go:build !noasm && amd64
+
+package kernel
+
+// maxLaneRows is the most rows of a strip.
+const maxLaneRows = 5
+
+// laneRows is how many rows of a product a strip has: what the registers hold.
+func laneRows() int {
+	if level == 1 {
+		return 4
+	}
+	return maxLaneRows
+}
+
+//go:noescape
+func laneTileAVX512(n, k int, a *float32, ar, ac int, b *float32, br, bc int, s *float32, mode int, c *float32, cr, rows int)
+
+//go:noescape
+func laneTileSharedAVX512(n, k int, a *float32, ar, ac int, b *float32, br, bc int, s *float32, mode int, c *float32, cr, rows int)
+
+//go:noescape
+func laneTileAVX2(n, k int, a *float32, ar, ac int, b *float32, br, bc int, s *float32, mode int, c *float32, cr, rows int)
+
+//go:noescape
+func laneTileSharedAVX2(n, k int, a *float32, ar, ac int, b *float32, br, bc int, s *float32, mode int, c *float32, cr, rows int)
+
+//go:noescape
+func laneDotAVX512(n int, x, y, acc *float32)
+
+//go:noescape
+func laneDotAVX2(n int, x, y, acc *float32)
+
+//go:noescape
+func laneSumAVX2(n int, dst, x *float32, mask *uint32)
+
+// laneTiles computes a strip of k > 0 terms in one block, and reports whether this
+// processor has a kernel for it.
+func laneTiles(start Start, bias []float32, m, n, k int, a, b Operand, c []float32, cr int) bool {
+	if level == 0 {
+		return false
+	}
+	var s *float32
+	if start == FromBias {
+		s = &bias[0]
+	}
+	const bytes = 4 * Lanes
+	wb := 4 * b.width()
+	if level == 2 {
+		if b.Shared {
+			laneTileSharedAVX512(n, k, &a.X[0], a.Row*bytes, a.Col*bytes, &b.X[0], b.Row*wb, b.Col*wb, s, int(start), &c[0], cr*bytes, m)
+		} else {
+			laneTileAVX512(n, k, &a.X[0], a.Row*bytes, a.Col*bytes, &b.X[0], b.Row*wb, b.Col*wb, s, int(start), &c[0], cr*bytes, m)
+		}
+		return true
+	}
+	for half := 0; half < Lanes; half += 8 {
+		if b.Shared {
+			laneTileSharedAVX2(n, k, &a.X[half], a.Row*bytes, a.Col*bytes, &b.X[0], b.Row*wb, b.Col*wb, s, int(start), &c[half], cr*bytes, m)
+			continue
+		}
+		if s != nil {
+			s = &bias[half]
+		}
+		laneTileAVX2(n, k, &a.X[half], a.Row*bytes, a.Col*bytes, &b.X[half], b.Row*wb, b.Col*wb, s, int(start), &c[half], cr*bytes, m)
+	}
+	return true
+}
+
+// laneDot32 sets the chains to those of as many whole rounds as there are, and
+// returns the number of float32 done.
+func laneDot32(chain *[dotChains * Lanes]float32, x, y []float32) int {
+	rounds := len(x) / len(chain)
+	if level == 0 || rounds == 0 {
+		return 0
+	}
+	for at := 0; at < len(chain); at += len(chain) / 2 {
+		if level == 2 {
+			laneDotAVX512(rounds, &x[at], &y[at], &chain[at])
+			continue
+		}
+		laneDotAVX2(rounds, &x[at], &y[at], &chain[at])
+		laneDotAVX2(rounds, &x[at+8], &y[at+8], &chain[at+8])
+	}
+	return rounds * len(chain)
+}
+
+// laneSum32 does as many elements as make fours and returns how many.
+func laneSum32(dst, x []float32, mask *LaneMask) int {
+	n := len(dst) / 4
+	if level == 0 || n == 0 {
+		return 0
+	}
+	laneSumAVX2(n, &dst[0], &x[0], &mask[0])
+	return n * 4
+}

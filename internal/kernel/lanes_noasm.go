@@ -1,0 +1,17 @@
+//go:build noasm || !amd64
+
+package kernel
+
+const maxLaneRows = 5
+
+func laneRows() int { return maxLaneRows }
+
+// Without assembly nothing is done ahead of plain Go.
+
+func laneTiles(start Start, bias []float32, m, n, k int, a, b Operand, c []float32, cr int) bool {
+	return false
+}
+
+func laneDot32(chain *[dotChains * Lanes]float32, x, y []float32) int { return 0 }
+
+func laneSum32(dst, x []float32, mask *LaneMask) int { return 0 }
