@@ -43,6 +43,9 @@ func (p *progress) begin(s metatrain.RunStatus, created bool) {
 	case s.State == metatrain.Finished:
 		what = "finished before (--fresh trains anew)"
 	}
+	if s.OutsideG1 {
+		what += ", outside G1 (bits: any)"
+	}
 	fmt.Fprintf(p.w, "run %s: %s, %d steps\n", s.Run, what, s.Steps*int64(max(1, s.Tracks)))
 }
 

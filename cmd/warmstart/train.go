@@ -147,6 +147,7 @@ type outcome struct {
 	TasksPerS float64         `json:"tasks_per_s"`
 	Model     string          `json:"model"`
 	SHA256    string          `json:"sha256"`
+	OutsideG1 string          `json:"outside_g1,omitempty"` // why the same spec need not give the same model
 	Table     json.RawMessage `json:"table"`
 }
 
@@ -156,7 +157,7 @@ func report(ctx context.Context, env *environment, f *trainFlags, site *site, ru
 	if err != nil {
 		return err
 	}
-	out := outcome{Run: run.Run, Steps: run.Steps, Seconds: time.Since(p.began).Seconds(), TasksPerS: p.rate(metaBatch), Table: json.RawMessage("null")}
+	out := outcome{Run: run.Run, Steps: run.Steps, Seconds: time.Since(p.began).Seconds(), TasksPerS: p.rate(metaBatch), OutsideG1: man.OutsideG1, Table: json.RawMessage("null")}
 	for _, file := range man.Files {
 		if file.Name == checkpoint.ModelFile {
 			out.SHA256 = file.SHA256
@@ -183,6 +184,9 @@ func report(ctx context.Context, env *environment, f *trainFlags, site *site, ru
 		}
 	}
 	fmt.Fprintf(env.out, "\nbase model %s:%d  %s\nsha256 %s\n", run.Name, n, out.Model, out.SHA256)
+	if man.OutsideG1 != "" {
+		fmt.Fprintf(env.out, "outside G1: %s\n", man.OutsideG1)
+	}
 	return nil
 }
 

@@ -36,7 +36,12 @@ type Manifest struct {
 	Decisions  []string           `json:"decisions"` // recorded decisions, in order
 	Metrics    map[string]float64 `json:"metrics"`   // finite
 	Created    string             `json:"created"`   // RFC 3339, of the version's allotment
-	Files      []File             `json:"files"`     // sorted by name
+	// OutsideG1 says why the same training need not give these bits again; "": it does. Results is then the digest of
+	// the results that counted.
+	OutsideG1 string `json:"outside_g1,omitempty"`
+	Results   string `json:"results,omitempty"`
+	// Files are those of the version, without the manifest.
+	Files []File `json:"files"` // sorted by name
 }
 
 // File is one file of a version.

@@ -117,7 +117,7 @@ func (m *Machine) question(req uint64, q Question) {
 	})
 	a.Runs = a.Runs[max(0, len(a.Runs)-maxListed):]
 	for _, w := range m.workers {
-		a.Workers = append(a.Workers, WorkerStatus{ID: w.id, Host: w.hello.Host, Class: w.hello.Class, Leases: len(w.leases),
+		a.Workers = append(a.Workers, WorkerStatus{ID: w.id, Host: w.hello.Host, Class: w.hello.Class, Bits: w.bits, Leases: len(w.leases),
 			SilentMS: m.clock.Mono - w.seen, Tasks: w.tasks})
 	}
 	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })

@@ -13,6 +13,9 @@ type worker struct {
 	seen   int64
 	joined int64
 	tasks  int64 // contributed
+	// bits and skills are those of its first hello: they belong to a life.
+	bits   string
+	skills Skills
 }
 
 // poll is a worker waiting for work: a request the machine has not answered yet.
@@ -36,7 +39,7 @@ func (m *Machine) hello(req uint64, h Hello) {
 	}
 	w := m.workers[h.Worker]
 	if w == nil {
-		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono}
+		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, skills: h.Skills}
 		m.workers[h.Worker] = w
 	}
 	if h.Seq != 0 && h.Seq <= w.hello.Seq { // repeated or overtaken on the way: what it says of leases is out of date
@@ -71,6 +74,9 @@ func refusal(h Hello) string {
 		return "hello: worker is empty, expected an id"
 	case h.Protocol != Protocol:
 		return fmt.Sprintf("worker %s speaks protocol %d, this coordinator %d: run the same release on both", h.Worker, h.Protocol, Protocol)
+	case h.Bits == BitsNone: // by no contract
+	case h.Bits != "" && h.Bits != Contract:
+		return fmt.Sprintf("worker %s gives bits %q, expected %q or %q", h.Worker, h.Bits, Contract, BitsNone)
 	case h.Contract != Contract:
 		return fmt.Sprintf("worker %s computes by contract %q, this coordinator needs %q: run the same release on both", h.Worker, h.Contract, Contract)
 	}
@@ -101,14 +107,14 @@ func (m *Machine) grant() {
 func (m *Machine) pick(p poll) *lease {
 	for turn, id := range m.order {
 		r := m.runs[id]
-		if r.phase == nil || r.phase.deciding {
+		if r.phase == nil || r.phase.deciding || r.unfit(p.worker) != "" {
 			continue
 		}
 		i := r.phase.pending(p.worker, m.clock.Mono)
 		if i < 0 && !p.spare() {
 			i = m.late(r, p.worker)
 		}
-		if i < 0 || p.spare() && r.phase.open() <= m.idle() {
+		if i < 0 || p.spare() && r.phase.open() <= m.idle(r) {
 			continue
 		}
 		m.order = append(slices.Delete(slices.Clone(m.order), turn, turn+1), id)
@@ -117,12 +123,12 @@ func (m *Machine) pick(p poll) *lease {
 	return nil
 }
 
-// idle is how many workers, heard of lately, hold nothing: at the end of a step what is left is for them, not for
-// those who would fetch it ahead.
-func (m *Machine) idle() int {
+// idle is how many workers that may do the run's work, heard of lately, hold nothing: at the end of a step what is left
+// is for them, not for those who would fetch it ahead.
+func (m *Machine) idle(r *run) int {
 	n := 0
 	for _, w := range m.workers {
-		if len(w.leases) == 0 && m.clock.Mono-w.seen <= m.cfg.BeatMS {
+		if len(w.leases) == 0 && m.clock.Mono-w.seen <= m.cfg.BeatMS && r.unfit(w) == "" {
 			n++
 		}
 	}

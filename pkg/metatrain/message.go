@@ -36,8 +36,11 @@ type Hello struct {
 	Host     string `json:"host,omitempty"`
 	Protocol int    `json:"protocol"`
 	Contract string `json:"contract"`
-	Class    string `json:"class,omitempty"` // cpu, gpu
-	Engine   string `json:"engine,omitempty"`
+	// Bits is what the results are computed by: Contract, which "" means too, or BitsNone, which only runs with bits: any take.
+	Bits   string `json:"bits,omitempty"`
+	Skills Skills `json:"skills,omitzero"`
+	Class  string `json:"class,omitempty"` // cpu, gpu
+	Engine string `json:"engine,omitempty"`
 	// Holding lists leases in hand: the next one is a prefetch.
 	Holding []uint64 `json:"holding,omitempty"`
 	// Seq counts this worker's hellos from 1, so that a repeated or overtaken one is told from the latest. 0: not counted.
@@ -88,8 +91,9 @@ type Result struct {
 	// Metrics are sums over the shard's tasks: of the outer loss (train), or of the loss after each of
 	// validation.adapt's numbers of inner steps (validate).
 	Metrics []float64 `json:"metrics,omitempty"`
-	Tasks   int       `json:"tasks"`  // tasks that contributed
-	Micros  int64     `json:"micros"` // time spent computing
+	Bits    string    `json:"bits,omitempty"` // as in the sender's Hello
+	Tasks   int       `json:"tasks"`          // tasks that contributed
+	Micros  int64     `json:"micros"`         // time spent computing
 	// Layout is the JSON list of named parameter views (init only).
 	Layout string `json:"layout,omitempty"`
 	// Offset and Total place this chunk of the payload; SHA256 is of the whole.
@@ -105,7 +109,7 @@ type Verdict string
 const (
 	Accepted  Verdict = "accepted"
 	Duplicate Verdict = "duplicate" // counted already: bits are the same, nothing lost
-	Stale     Verdict = "stale"     // for another theta, step, spec or set of decisions
+	Stale     Verdict = "stale"     // for another theta, step, spec or set of decisions; or others' bits came first
 	Refused   Verdict = "refused"   // malformed: NaN, length, digest
 	Hold      Verdict = "hold"      // no room in the leader's window: keep it, offer it again
 	More      Verdict = "more"      // chunk taken, send the next

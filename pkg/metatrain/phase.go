@@ -26,6 +26,8 @@ type phase struct {
 	// more would end a step that the record says went otherwise.
 	deciding bool
 	scanned  int64 // Mono of the last search for late shards that found none
+
+	unfit map[*worker]string // why a worker may not do this work, "" where it may
 }
 
 // shard is one unit of dispatch and what the ledger knows of it.
@@ -36,6 +38,7 @@ type shard struct {
 	text   string            // the last failure
 	tries  int               // failures of any kind
 	spent  int               // leases that ran out: the next one is longer
+	mark   string            // of the result that counts, in a run outside G1
 	rests  int64             // Mono before which it is not leased, after a failure that may pass
 }
 
@@ -55,7 +58,7 @@ func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 	s := &r.state
 	p := &phase{
 		work:  Work{Run: r.id, Spec: r.digest, Kind: kind, Track: s.Track, Step: s.Step, Decisions: r.decisions.val.Digest()},
-		tasks: tasks, skip: r.skips(kind, s.Track, s.Step), tree: NewTree(tasks), began: m.clock.Mono,
+		tasks: tasks, skip: r.skips(kind, s.Track, s.Step), tree: NewTree(tasks), began: m.clock.Mono, unfit: map[*worker]string{},
 	}
 	if kind == Evaluate {
 		p.work.Track, p.work.Step = 0, s.BestSteps[0]
@@ -70,9 +73,9 @@ func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 		p.work.Theta = Digest(p.theta)
 		m.emit(Broadcast{Digest: p.work.Theta, Data: p.theta})
 	}
+	r.phase = p
 	p.level = m.shardLevel(r, kind, tasks)
 	p.shards = make([]shard, NodesAt(p.level, tasks))
-	r.phase = p
 }
 
 // Work sizes a shard aims at, in microseconds: not so small that the round trip shows, not so large that a death costs much.
@@ -91,11 +94,11 @@ func (m *Machine) shardLevel(r *run, kind Kind, tasks int) int {
 	if n := m.cfg.ShardTasks; n > 0 {
 		return min(bits.Len(uint(n))-1, root)
 	}
-	micros := r.micros[kind]
+	micros, hands := r.micros[kind], max(1, m.hands(r))
 	if micros == 0 {
-		return max(0, root-2-RootLevel(max(1, len(m.workers)))) // nothing observed yet: a few shards each
+		return max(0, root-2-RootLevel(hands)) // nothing observed yet: a few shards each
 	}
-	share := (tasks + max(1, len(m.workers)) - 1) / max(1, len(m.workers))
+	share := (tasks + hands - 1) / hands
 	level := min(RootLevel(share), max(0, int(math.Floor(math.Log2(mostShard/micros)))))
 	least := max(0, int(math.Ceil(math.Log2(leastShard/micros))))
 	return min(max(level, least), root)

@@ -33,12 +33,18 @@ func (m *Machine) publish(r *run) { m.allot(r, 0) }
 func (m *Machine) allot(r *run, taken int) {
 	var next VersionsRecord
 	life := r.life
+	files, err := r.files()
+	if err != nil {
+		m.end(r, Failed, "publish: "+err.Error())
+		return
+	}
+	content := r.content(files)
 	m.enqueue(func() (Txn, bool) {
 		c := m.versionsOf(r.spec.Name)
 		if r.life != life {
 			return Txn{}, false // stopped meanwhile; resumed, it comes here again
 		}
-		if v := c.val.of(r.id); v != nil && v.N != taken {
+		if v := c.val.of(r.id); v != nil && v.N != taken && v.Content == content {
 			m.putVersion(r, *v)
 			return Txn{}, false
 		}
@@ -48,9 +54,9 @@ func (m *Machine) allot(r *run, taken int) {
 		}
 		next.Versions = append([]VersionRecord(nil), c.val.Versions...)
 		if v := next.of(r.id); v != nil {
-			v.N = highest + 1
+			v.N, v.Content = highest+1, content
 		} else {
-			next.Versions = append(next.Versions, VersionRecord{N: highest + 1, Run: r.id, Created: m.clock.Wall})
+			next.Versions = append(next.Versions, VersionRecord{N: highest + 1, Run: r.id, Created: m.clock.Wall, Content: content})
 		}
 		return Txn{
 			Expect: append(r.unchanged(), Expect{versionsKey(r.spec.Name), c.rev}),
@@ -83,7 +89,11 @@ func (v *VersionsRecord) of(run string) *VersionRecord {
 // putVersion writes the files one after another, the manifest last (G3). A cancel recorded while the manifest is on
 // its way may leave a whole version in the store whose record says that it is not published.
 func (m *Machine) putVersion(r *run, v VersionRecord) {
-	entries, err := r.version(v)
+	files, err := r.files()
+	var entries []checkpoint.Entry
+	if err == nil {
+		entries, err = checkpoint.BuildVersion(files, r.manifest(v))
+	}
 	if err != nil {
 		m.end(r, Failed, "publish: "+err.Error())
 		return
@@ -140,9 +150,9 @@ func (m *Machine) finish(r *run, v VersionRecord) {
 	})
 }
 
-// version builds the files of a version. model.safetensors holds no name, number or run id, so that the same training
+// files builds those of a version, but for the manifest. model.safetensors holds no name, number or run id, so that the same training
 // anywhere gives the same file.
-func (r *run) version(v VersionRecord) ([]checkpoint.Entry, error) {
+func (r *run) files() (map[string][]byte, error) {
 	s := &r.state
 	files := map[string][]byte{}
 	for i, name := range []string{checkpoint.ModelFile, checkpoint.PooledFile}[:len(s.Bests)] {
@@ -165,7 +175,7 @@ func (r *run) version(v VersionRecord) ([]checkpoint.Entry, error) {
 		return nil, fmt.Errorf("encode %s: %w", checkpoint.ConfigFile, err)
 	}
 	files[checkpoint.ConfigFile] = append(data, '\n')
-	return checkpoint.BuildVersion(files, r.manifest(v))
+	return files, nil
 }
 
 // decodeTable reads from a cold-start table what a version's configuration takes over.
@@ -185,6 +195,9 @@ func (r *run) manifest(v VersionRecord) checkpoint.Manifest {
 		Model: r.spec.Name, Version: int64(v.N), Run: r.id, Contract: Contract, Spec: string(r.specBytes), SpecDigest: r.digest,
 		DataDigest: r.spec.Data, Seed: r.spec.Seed, Steps: s.BestSteps[0], Metrics: map[string]float64{"validation": s.BestScores[0]},
 		Created: time.Unix(v.Created, 0).UTC().Format(time.RFC3339),
+	}
+	if r.spec.OutsideG1() {
+		man.OutsideG1, man.Results = outsideG1, s.Results
 	}
 	if len(s.BestScores) > 1 {
 		man.Metrics["pooled_validation"] = s.BestScores[1]

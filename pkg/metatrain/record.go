@@ -126,6 +126,9 @@ type VersionRecord struct {
 	Run       string `json:"run"`
 	Created   int64  `json:"created"` // Unix seconds
 	Published bool   `json:"published"`
+	// Content is the digest of the version's files, in a run outside G1: a leader that comes to others takes another
+	// number, so that a number has one content.
+	Content string `json:"content,omitempty"`
 }
 
 // VersionsRecord is models/<name>/versions.

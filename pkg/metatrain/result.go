@@ -30,6 +30,12 @@ func (m *Machine) result(res Result, payload []byte) ResultReply {
 	}
 	sh := &p.shards[node.Index]
 	switch {
+	case !r.allows(m.workers[res.Worker], res):
+		m.forget(res)
+		return answer(Refused, fmt.Sprintf("bits %q, this run needs %q: its spec does not say bits: %s", BitsNone, Contract, BitsAny))
+	case sh.done && sh.mark != "" && sh.mark != res.mark():
+		m.forget(res)
+		return answer(Stale, "another result of this work came first, and this run takes unlike bits")
 	case sh.done:
 		m.forget(res)
 		return answer(Duplicate, "")
@@ -183,6 +189,9 @@ func DecodeLayout(layout string) ([]View, error) {
 func (m *Machine) accept(r *run, sh *shard, res Result, part Partial) {
 	p := r.phase
 	sh.done = true
+	if r.spec.OutsideG1() {
+		sh.mark = res.mark()
+	}
 	p.done++
 	for len(sh.leases) > 0 {
 		m.release(sh.leases[0])
@@ -209,6 +218,9 @@ func (m *Machine) accept(r *run, sh *shard, res Result, part Partial) {
 // complete ends the phase with the sum over all its tasks.
 func (m *Machine) complete(r *run, sum Partial, last Result) {
 	kind, s := r.phase.work.Kind, &r.state
+	if r.spec.OutsideG1() {
+		s.Results = r.phase.chain(s.Results)
+	}
 	m.dropPhase(r)
 	if sum.Tasks == 0 {
 		m.end(r, Failed, fmt.Sprintf("%s of step %d: every task is skipped", kind, s.Step))

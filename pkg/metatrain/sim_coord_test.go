@@ -173,7 +173,7 @@ func (c *coord) serve(term Term, msg any, payload []byte, reply func(any, []byte
 		return // lost with the machine
 	}
 	c.lastReq++
-	c.replies[c.lastReq] = reply
+	c.replies[c.lastReq] = c.noting(msg, payload, reply)
 	c.step(Asked{Req: c.lastReq, Msg: msg, Payload: payload})
 }
 

@@ -73,9 +73,9 @@ func (s *simStore) holdVersion(key string) {
 	}
 }
 
-// holdSame: without decisions there is one checkpoint of a step, whoever makes it.
+// holdSame: without decisions and within G1 there is one checkpoint of a step, whoever makes it.
 func (s *simStore) holdSame(run string, step int64, key string) {
-	if p := s.w.planOf(run); p == nil || p.decisions {
+	if p := s.w.planOf(run); p == nil || p.decisions || p.spec.OutsideG1() {
 		return
 	}
 	id := fmt.Sprintf("%s %d", run, step)

@@ -107,6 +107,7 @@ func newWorld(seed uint64) *world {
 	for i := range 1 + w.rng.IntN(5)/3 {
 		w.runs = append(w.runs, newPlan(w, i))
 	}
+	w.unlike()
 	return w
 }
 
@@ -249,6 +250,12 @@ func (w *world) outcome(p *plan) error {
 	man, err := checkpoint.VerifyVersion(context.Background(), w.store, p.spec.Name, int64(status.Version))
 	if err != nil || man.Run != p.id {
 		return fmt.Errorf("version %d is of run %q: %v", status.Version, man.Run, err)
+	}
+	if p.spec.OutsideG1() {
+		return w.outside(p, man)
+	}
+	if man.OutsideG1 != "" || man.Results != "" {
+		return fmt.Errorf("the manifest says %q, %q", man.OutsideG1, man.Results)
 	}
 	decisions := read[DecisionsRecord](w.etcd.keys[decisionsKey(p.id)].Value)
 	models, table := p.serial(decisions)

@@ -14,6 +14,8 @@ type simWorker struct {
 	lives  int
 	pace   int64 // ms per task
 	liar   bool  // sends malformed results at times
+	bits   string
+	skills Skills
 	lead   *coord
 	term   Term
 	seq    uint64
@@ -111,7 +113,7 @@ func (k *simWorker) poll() {
 	}
 	k.asking = true
 	k.seq++
-	h := Hello{Worker: k.id, Protocol: Protocol, Contract: Contract, Holding: k.held(), Seq: k.seq, WaitMS: 2000}
+	h := Hello{Worker: k.id, Protocol: Protocol, Contract: Contract, Bits: k.bits, Skills: k.skills, Holding: k.held(), Seq: k.seq, WaitMS: 2000}
 	k.request(2500, h, nil, func(msg any, _ []byte) {
 		k.asking = false
 		for _, l := range msg.(LeaseReply).Leases {
@@ -139,6 +141,9 @@ func (k *simWorker) take(l Lease) {
 			j.lease.ID = l.ID
 			return
 		}
+	}
+	if s := k.w.planOf(l.Work.Run).spec; k.bits == BitsNone && !s.OutsideG1() || k.skills.lack(&s, l.Work.Kind, l.Work.Track) != "" {
+		k.w.fail("%s, of bits %q, got %+v", k.id, k.bits, l.Work)
 	}
 	j := &job{lease: l}
 	k.jobs = append(k.jobs, j)
@@ -218,7 +223,10 @@ func (k *simWorker) finish(j *job, spend int64) {
 		k.after(5, k.restart)
 		return
 	}
-	res.Worker, res.Work, res.Micros = k.id, j.lease.Work, spend*1000
+	res.Worker, res.Work, res.Micros, res.Bits = k.id, j.lease.Work, spend*1000, k.bits
+	if k.bits == BitsNone {
+		payload = k.blur(&res, payload)
+	}
 	if k.liar && k.w.odds(0.15) {
 		payload = spoil(k.w, &res, payload)
 	} else {

@@ -25,6 +25,7 @@ type world struct {
 	workers []*simWorker
 	client  *simClient
 	runs    []*plan
+	counted []counted
 
 	telling bool
 	story   []string

@@ -84,6 +84,9 @@ type RunSpec struct {
 	Validation ValidationSpec `json:"validation"`
 	Evaluation EvaluationSpec `json:"evaluation"`
 	OnBadTask  string         `json:"on_bad_task"`
+	// Bits says whose results count: "" or "contract" those of workers that compute by Contract; BitsAny everybody's,
+	// which puts the run outside G1.
+	Bits string `json:"bits,omitempty"`
 	// StallSeconds ends a run that folds no result for so long (G5). Outside the digest.
 	StallSeconds int64 `json:"stall_seconds"`
 	// Data is the SHA-256 of the packed data set, "" for a family that makes its own. Paths tells people where it came from.
@@ -140,6 +143,9 @@ func (s *RunSpec) Validate() error {
 	if s.OnBadTask != "stop" && s.OnBadTask != "skip" {
 		bad("on_bad_task", fmt.Sprintf("%q", s.OnBadTask), "stop or skip")
 	}
+	if s.Bits != "" && s.Bits != BitsContract && s.Bits != BitsAny {
+		bad("bits", fmt.Sprintf("%q", s.Bits), BitsContract+" or "+BitsAny)
+	}
 	if s.Data != "" && !digestForm.MatchString(s.Data) {
 		bad("data", fmt.Sprintf("%q", s.Data), "a SHA-256 in hex")
 	}
@@ -188,6 +194,9 @@ func (s RunSpec) Digest() string {
 	}
 	if len(s.Validation.Targets) == 0 {
 		s.Validation.Targets = nil
+	}
+	if s.Bits == BitsContract {
+		s.Bits = ""
 	}
 	data, err := json.Marshal(s)
 	if err != nil { // every field is plain data and Options was validated

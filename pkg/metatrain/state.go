@@ -32,6 +32,8 @@ type State struct {
 	// BestScores and BestSteps belong to the tracks that ended, as Bests do.
 	BestScores []float64 `json:"best_scores,omitempty"`
 	BestSteps  []int64   `json:"best_steps,omitempty"`
+	// Results is the digest of all results that counted so far, in a run outside G1: phase.chain.
+	Results string `json:"results,omitempty"`
 
 	Theta []float32   `json:"-"` // nil before init
 	Opt   *Optimizer  `json:"-"`

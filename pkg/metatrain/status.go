@@ -23,6 +23,7 @@ type RunStatus struct {
 	Version   int      `json:"version,omitempty"`
 	Waits     []Wait   `json:"waits,omitempty"`
 	Workers   int      `json:"workers"`
+	OutsideG1 bool     `json:"outside_g1,omitempty"` // the spec takes any worker's bits: the same spec need not give the same model
 }
 
 // WorkerStatus is what people see of a worker.
@@ -30,6 +31,7 @@ type WorkerStatus struct {
 	ID       string `json:"id"`
 	Host     string `json:"host,omitempty"`
 	Class    string `json:"class,omitempty"`
+	Bits     string `json:"bits,omitempty"` // none: only runs with bits: any take its results
 	Leases   int    `json:"leases"`
 	SilentMS int64  `json:"silent_ms"`
 	Tasks    int64  `json:"tasks"`
@@ -42,7 +44,7 @@ func (m *Machine) status(r *run) RunStatus {
 		Created: r.status.val.Created, Ended: r.status.val.Ended, Version: r.status.val.Version,
 		Track: s.Track, Tracks: r.spec.Tracks(), Step: s.Step, Steps: r.spec.Steps, Loss: r.lastLoss,
 		BestScore: s.BestScore, BestStep: s.BestStep, TasksPerS: r.rate.perSecond(m.clock.Mono),
-		Durable: r.pointer.val.Step, Workers: len(m.workers),
+		Durable: r.pointer.val.Step, Workers: len(m.workers), OutsideG1: r.spec.OutsideG1(),
 	}
 	if n := len(s.BestScores); s.Best == nil && n > 0 { // between tracks and after the last one
 		out.BestScore, out.BestStep = s.BestScores[0], s.BestSteps[0]
@@ -55,7 +57,7 @@ func (m *Machine) status(r *run) RunStatus {
 		out.Note = r.broken.Error()
 	}
 	if r.phase != nil {
-		out.Phase, out.Waits = r.phase.work.Kind, m.waits(r)
+		out.Phase, out.Waits, out.Workers = r.phase.work.Kind, m.waits(r), m.hands(r)
 	}
 	return out
 }

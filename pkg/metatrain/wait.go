@@ -21,6 +21,10 @@ func (w Wait) String() string {
 func (m *Machine) waits(r *run) []Wait {
 	var out []Wait
 	p := r.phase
+	if len(m.workers) > 0 && m.hands(r) == 0 {
+		lo, hi := 0, p.tasks
+		return []Wait{{Kind: p.work.Kind, Step: p.work.Step, Lo: lo, Hi: hi, Worker: m.misfit(r), Since: m.clock.Mono - p.began}}
+	}
 	for i := range p.shards {
 		if len(out) == maxWaits {
 			break

@@ -3,6 +3,8 @@ package worker
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/warmstart-ml/warmstart/pkg/client"
@@ -25,6 +27,13 @@ type engines struct {
 
 func newEngines(c *client.Client, families Families) *engines {
 	return &engines{client: c, families: families, ready: map[string]*engine{}}
+}
+
+// skills are what this worker knows by name: a run of another program's own family is not for it.
+func (es *engines) skills() metatrain.Skills {
+	return metatrain.Skills{
+		Families: slices.Sorted(maps.Keys(es.families)), Models: modelNames(), Learners: slices.Sorted(maps.Keys(learnerOptions())),
+	}
 }
 
 // get returns a run's engine, building it from the run's spec and data on first use.

@@ -68,6 +68,7 @@ func (w *worker) settle(ctx context.Context, j *job) (bool, error) {
 // send offers a result chunk by chunk until there is a verdict on the whole.
 func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error) {
 	res := j.result
+	res.Bits = metatrain.Contract
 	res.Worker, res.Work, res.Total, res.SHA256 = w.cfg.ID, j.lease.Work, len(j.payload), metatrain.Digest(j.payload)
 	for {
 		res.Lease = w.leaseOf(j)

@@ -30,6 +30,7 @@ type SpecFile struct {
 	Validation metatrain.ValidationSpec `json:"validation"`
 	Evaluation metatrain.EvaluationSpec `json:"evaluation"`
 	OnBadTask  string                   `json:"on_bad_task" default:"stop" enum:"stop|skip" why:"a task that fails alike on two workers stops the run, or is left out by a recorded decision"`
+	Bits       string                   `json:"bits,omitempty" default:"contract" enum:"contract|any" why:"any: workers that declare bits none, such as python/worker.py, count too; the same spec need not give the same model then"`
 	Stall      int64                    `json:"stall_seconds" default:"900" min:"1" max:"10000000" unit:"seconds" why:"a run that folds no result for so long is paused, with the reason"`
 }
 
@@ -90,6 +91,9 @@ func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []s
 		MetaBatch: s.MetaBatch, Steps: s.Steps, Checkpoint: s.Checkpoint, Validation: s.Validation, Evaluation: s.Evaluation,
 		OnBadTask: s.OnBadTask, StallSeconds: s.Stall,
 	}
+	if s.Bits != metatrain.BitsContract { // so that a spec's stored form is as before there was a choice
+		spec.Bits = s.Bits
+	}
 	kind, ok := f[s.Family.Name]
 	if !ok {
 		return spec, nil, unknown(doc, "family", s.Family.Name, slices.Sorted(maps.Keys(f)))
@@ -114,7 +118,7 @@ func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []s
 
 func (f Families) modelSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
 	if s.Name != "mlp" {
-		return metatrain.Section{}, unknown(doc, "model", s.Name, []string{"mlp"})
+		return metatrain.Section{}, unknown(doc, "model", s.Name, modelNames())
 	}
 	var o MLPOptions
 	if err := doc.DecodeSection(s, &o); err != nil {
@@ -122,6 +126,8 @@ func (f Families) modelSection(doc *strictyaml.Doc, s strictyaml.Section) (metat
 	}
 	return section(s.Name, o)
 }
+
+func modelNames() []string { return []string{"mlp"} }
 
 func learnerSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
 	options, ok := learnerOptions()[s.Name]

@@ -106,7 +106,7 @@ func (w *worker) fetch(ctx context.Context) error {
 	const wait = 5 * time.Second
 	for seq := uint64(1); w.awaitRoom(ctx); seq++ {
 		hello := metatrain.Hello{Worker: w.cfg.ID, Host: w.cfg.Host, Protocol: metatrain.Protocol, Contract: metatrain.Contract,
-			Class: w.cfg.Class, Engine: "lane", Holding: w.held(), Seq: seq, WaitMS: wait.Milliseconds()}
+			Bits: metatrain.Contract, Skills: w.engines.skills(), Class: w.cfg.Class, Engine: "lane", Holding: w.held(), Seq: seq, WaitMS: wait.Milliseconds()}
 		reply, _, err := client.Ask[metatrain.LeaseReply](ctx, w.client, "lease", hello, nil, wait+2*time.Second)
 		if err != nil {
 			return nil // only ctx ends the asking
