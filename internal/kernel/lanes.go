@@ -73,9 +73,13 @@ func LaneGemm(start Start, bias []float32, m, n, k int, a, b Operand, c []float3
 	}
 }
 
-// laneStrip is how many columns of a strip are joined at a time, where a sum has
+// LaneStrip is how many rows of a product are computed together: a good unit to
+// cut a result into.
+func LaneStrip() int { return laneRows() }
+
+// laneJoin is how many columns of a strip are joined at a time, where a sum has
 // more than one block.
-const laneStrip = 16
+const laneJoin = 16
 
 // laneBlocks computes a strip of at most laneRows rows.
 func laneBlocks(start Start, bias []float32, m, n, k int, a, b Operand, c []float32, cr int) {
@@ -87,9 +91,9 @@ func laneBlocks(start Start, bias []float32, m, n, k int, a, b Operand, c []floa
 	}
 	left := treeSplit((k+Block-1)/Block) * Block
 	laneBlocks(start, bias, m, n, left, a, b, c, cr)
-	var right [maxLaneRows * laneStrip * Lanes]float32
-	for j := 0; j < n; j += laneStrip {
-		nj := min(laneStrip, n-j)
+	var right [maxLaneRows * laneJoin * Lanes]float32
+	for j := 0; j < n; j += laneJoin {
+		nj := min(laneJoin, n-j)
 		laneBlocks(FromZero, nil, m, nj, k-left, a.at(0, left), b.at(left, j), right[:], nj)
 		for i := range m {
 			AddInto(c[(i*cr+j)*Lanes:][:nj*Lanes], right[i*nj*Lanes:][:nj*Lanes])
@@ -134,38 +138,6 @@ func everyLane(x float32) (v [Lanes]float32) {
 		v[i] = x
 	}
 	return v
-}
-
-// LaneDot sets dot to the Dot of each lane of x and y, vectors of len(x)/Lanes
-// elements.
-func LaneDot(dot *[Lanes]float32, x, y []float32) {
-	if len(x) > dotBlock*Lanes {
-		s := treeSplit((len(x)/Lanes+dotBlock-1)/dotBlock) * dotBlock * Lanes
-		var right [Lanes]float32
-		LaneDot(dot, x[:s], y[:s])
-		LaneDot(&right, x[s:], y[s:])
-		AddInto(dot[:], right[:])
-		return
-	}
-	y = y[:len(x)]
-	var chain [dotChains * Lanes]float32
-	// Element i of a block is chain i%16's: whole rounds of the chains stand one
-	// after the other.
-	const round = dotChains * Lanes
-	done := laneDot32(&chain, x, y)
-	for ; done < len(x); done += round {
-		for i, v := range x[done:min(done+round, len(x))] {
-			chain[i] = FMA32(v, y[done+i], chain[i])
-		}
-	}
-	for n := dotChains; n > 1; n /= 2 {
-		for i := range n / 2 {
-			to := chain[i*Lanes:][:Lanes]
-			copy(to, chain[2*i*Lanes:][:Lanes])
-			AddInto(to, chain[(2*i+1)*Lanes:][:Lanes])
-		}
-	}
-	*dot = [Lanes]float32(chain[:])
 }
 
 // A LaneMask says which lanes count: all bits of lane i are set where it does.

@@ -94,3 +94,51 @@ func laneSum32(dst, x []float32, mask *LaneMask) int {
 	laneSumAVX2(n, &dst[0], &x[0], &mask[0])
 	return n * 4
 }
+
+//go:noescape
+func laneStepAVX512(n int, dst, x, r, by *float32)
+
+//go:noescape
+func laneStepSharedAVX512(n int, dst, x, r, by *float32)
+
+//go:noescape
+func laneStepAVX2(n int, dst, x, r, by *float32)
+
+//go:noescape
+func laneStepSharedAVX2(n int, dst, x, r, by *float32)
+
+//go:noescape
+func laneScaleAVX512(n int, dst, r, x *float32)
+
+//go:noescape
+func laneScaleAVX2(n int, dst, r, x *float32)
+
+// laneStep32 is LaneStep where the processor has it.
+func laneStep32(dst, x []float32, shared bool, r, g []float32) bool {
+	switch {
+	case len(r) == 0 || level == 0:
+		return len(r) == 0
+	case level == 2 && shared:
+		laneStepSharedAVX512(len(r), &dst[0], &x[0], &r[0], &g[0])
+	case level == 2:
+		laneStepAVX512(len(r), &dst[0], &x[0], &r[0], &g[0])
+	case shared:
+		laneStepSharedAVX2(len(r), &dst[0], &x[0], &r[0], &g[0])
+	default:
+		laneStepAVX2(len(r), &dst[0], &x[0], &r[0], &g[0])
+	}
+	return true
+}
+
+// laneScale32 is LaneScale where the processor has it.
+func laneScale32(dst, r, x []float32) bool {
+	switch {
+	case len(r) == 0 || level == 0:
+		return len(r) == 0
+	case level == 2:
+		laneScaleAVX512(len(r), &dst[0], &r[0], &x[0])
+	default:
+		laneScaleAVX2(len(r), &dst[0], &r[0], &x[0])
+	}
+	return true
+}

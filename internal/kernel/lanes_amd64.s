@@ -4186,6 +4186,68 @@ loop:
 	VZEROUPPER
 	RET
 
+// func laneStepAVX512(n int, dst, x, r, by *float32)
+TEXT ·laneStepAVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ r+24(FP), BX
+	MOVQ by+32(FP), DX
+loop:
+	VBROADCASTSS (BX), Z0
+	VMOVUPS 0(SI), Z1
+	VMULPS 0(DX), Z0, Z2
+	VSUBPS Z2, Z1, Z1
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	ADDQ $4, BX
+	ADDQ $64, DX
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func laneStepSharedAVX512(n int, dst, x, r, by *float32)
+TEXT ·laneStepSharedAVX512(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ r+24(FP), BX
+	MOVQ by+32(FP), DX
+loop:
+	VBROADCASTSS (BX), Z0
+	VBROADCASTSS (SI), Z1
+	VMULPS 0(DX), Z0, Z2
+	VSUBPS Z2, Z1, Z1
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, DI
+	ADDQ $4, SI
+	ADDQ $4, BX
+	ADDQ $64, DX
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func laneScaleAVX512(n int, dst, r, x *float32)
+TEXT ·laneScaleAVX512(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ r+16(FP), BX
+	MOVQ x+24(FP), SI
+loop:
+	VBROADCASTSS (BX), Z0
+	VMULPS 0(SI), Z0, Z1
+	VMOVUPS Z1, 0(DI)
+	ADDQ $64, DI
+	ADDQ $4, BX
+	ADDQ $64, SI
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
 // func laneTileAVX2(n, k int, a *float32, ar, ac int, b *float32, br, bc int, s *float32, mode int, c *float32, cr, rows int)
 TEXT ·laneTileAVX2(SB), NOSPLIT, $0-104
 	MOVQ n+0(FP), DX
@@ -5707,6 +5769,78 @@ loop:
 	VMOVUPS Y5, 320(DI)
 	VMOVUPS Y6, 384(DI)
 	VMOVUPS Y7, 448(DI)
+	VZEROUPPER
+	RET
+
+// func laneStepAVX2(n int, dst, x, r, by *float32)
+TEXT ·laneStepAVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ r+24(FP), BX
+	MOVQ by+32(FP), DX
+loop:
+	VBROADCASTSS (BX), Y0
+	VMOVUPS 0(SI), Y1
+	VMULPS 0(DX), Y0, Y2
+	VSUBPS Y2, Y1, Y1
+	VMOVUPS Y1, 0(DI)
+	VMOVUPS 32(SI), Y1
+	VMULPS 32(DX), Y0, Y2
+	VSUBPS Y2, Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	ADDQ $64, DI
+	ADDQ $64, SI
+	ADDQ $4, BX
+	ADDQ $64, DX
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func laneStepSharedAVX2(n int, dst, x, r, by *float32)
+TEXT ·laneStepSharedAVX2(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ r+24(FP), BX
+	MOVQ by+32(FP), DX
+loop:
+	VBROADCASTSS (BX), Y0
+	VBROADCASTSS (SI), Y1
+	VMULPS 0(DX), Y0, Y2
+	VSUBPS Y2, Y1, Y1
+	VMOVUPS Y1, 0(DI)
+	VBROADCASTSS (SI), Y1
+	VMULPS 32(DX), Y0, Y2
+	VSUBPS Y2, Y1, Y1
+	VMOVUPS Y1, 32(DI)
+	ADDQ $64, DI
+	ADDQ $4, SI
+	ADDQ $4, BX
+	ADDQ $64, DX
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func laneScaleAVX2(n int, dst, r, x *float32)
+TEXT ·laneScaleAVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ r+16(FP), BX
+	MOVQ x+24(FP), SI
+loop:
+	VBROADCASTSS (BX), Y0
+	VMULPS 0(SI), Y0, Y1
+	VMOVUPS Y1, 0(DI)
+	VMULPS 32(SI), Y0, Y1
+	VMOVUPS Y1, 32(DI)
+	ADDQ $64, DI
+	ADDQ $4, BX
+	ADDQ $64, SI
+	DECQ CX
+	JNZ loop
 	VZEROUPPER
 	RET
 

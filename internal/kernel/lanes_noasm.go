@@ -15,3 +15,7 @@ func laneTiles(start Start, bias []float32, m, n, k int, a, b Operand, c []float
 func laneDot32(chain *[dotChains * Lanes]float32, x, y []float32) int { return 0 }
 
 func laneSum32(dst, x []float32, mask *LaneMask) int { return 0 }
+
+func laneStep32(dst, x []float32, shared bool, r, g []float32) bool { return false }
+
+func laneScale32(dst, r, x []float32) bool { return false }

@@ -1,6 +1,7 @@
 package learner
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"testing"
 
@@ -37,4 +38,33 @@ func BenchmarkGradientRidge(b *testing.B) {
 	b.Run("10shots", func(b *testing.B) { benchmark(b, c, net, 32, 10, 100) })
 	b.Run("50shots", func(b *testing.B) { benchmark(b, c, net, 32, 50, 100) })
 	b.Run("1000shots", func(b *testing.B) { benchmark(b, c, net, 32, 1000, 100) })
+}
+
+func benchmarkGroup(b *testing.B, c Config, net nn.Config, in, shots, query int) {
+	r := rand.New(rand.NewPCG(1, 1))
+	l, _ := setup[float32](b, r, c, net, in, 1, shots)
+	var tasks []*Task[float32]
+	for range nn.Lanes {
+		tasks = append(tasks, &Task[float32]{Support: samples[float32](r, shots, in, 1), Query: samples[float32](r, query, in, 1)})
+	}
+	theta := make([]float32, l.NumParams())
+	l.Init(1, theta)
+	sum, losses, g := make([]float32, len(theta)), make([]float32, nn.Lanes), NewGroup(l)
+	for b.Loop() {
+		if !g.GradientSum(theta, tasks, losses, sum) {
+			b.Fatal("not computed")
+		}
+	}
+	b.ReportMetric(nn.Lanes*float64(b.N)/b.Elapsed().Seconds(), "tasks/s")
+}
+
+// The same, sixteen tasks at once.
+func BenchmarkGroupSinusoid(b *testing.B) {
+	for _, h := range []int{40, 128} {
+		net := nn.Config{Name: "mlp", Hidden: []int{h, h}}
+		for _, k := range []int{1, 5} {
+			b.Run(fmt.Sprintf("%d/K%d", h, k), func(b *testing.B) { benchmarkGroup(b, Config{Name: "maml", Steps: k}, net, 1, 10, 10) })
+			b.Run(fmt.Sprintf("%d/K%d/single", h, k), func(b *testing.B) { benchmark(b, Config{Name: "maml", Steps: k}, net, 1, 10, 10) })
+		}
+	}
 }

@@ -30,6 +30,7 @@ func writeLanes() {
 		s.product(&w, "laneTile"+s.name, false)
 		s.product(&w, "laneTileShared"+s.name, true)
 		s.dot(&w)
+		s.maps(&w)
 	}
 	laneSum(&w)
 	if err := os.WriteFile("lanes_amd64.s", w.Bytes(), 0o644); err != nil {
@@ -215,4 +216,54 @@ loop:
 	VZEROUPPER
 	RET
 `)
+}
+
+// maps writes the elementwise kernels: n elements, one number r for each that all
+// lanes share.
+func (s laneISA) maps(w *bytes.Buffer) {
+	size := map[string]int{"Z": 64, "Y": 32}[s.reg]
+	for _, shared := range []bool{false, true} {
+		name := "laneStep" + s.name
+		if shared {
+			name = "laneStepShared" + s.name
+		}
+		fmt.Fprintf(w, `
+// func %s(n int, dst, x, r, by *float32)
+TEXT ·%s(SB), NOSPLIT, $0-40
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ r+24(FP), BX
+	MOVQ by+32(FP), DX
+loop:
+	VBROADCASTSS (BX), %s0
+`, name, name, s.reg)
+		for at := 0; at < 64; at += size {
+			if shared {
+				fmt.Fprintf(w, "\tVBROADCASTSS (SI), %s1\n", s.reg)
+			} else {
+				fmt.Fprintf(w, "\tVMOVUPS %d(SI), %s1\n", at, s.reg)
+			}
+			fmt.Fprintf(w, "\tVMULPS %d(DX), %s0, %s2\n\tVSUBPS %s2, %s1, %s1\n\tVMOVUPS %s1, %d(DI)\n", at, s.reg, s.reg, s.reg, s.reg, s.reg, s.reg, at)
+		}
+		step := 64
+		if shared {
+			step = 4
+		}
+		fmt.Fprintf(w, "\tADDQ $64, DI\n\tADDQ $%d, SI\n\tADDQ $4, BX\n\tADDQ $64, DX\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET\n", step)
+	}
+	fmt.Fprintf(w, `
+// func laneScale%s(n int, dst, r, x *float32)
+TEXT ·laneScale%s(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ r+16(FP), BX
+	MOVQ x+24(FP), SI
+loop:
+	VBROADCASTSS (BX), %s0
+`, s.name, s.name, s.reg)
+	for at := 0; at < 64; at += size {
+		fmt.Fprintf(w, "\tVMULPS %d(SI), %s0, %s1\n\tVMOVUPS %s1, %d(DI)\n", at, s.reg, s.reg, s.reg, at)
+	}
+	fmt.Fprint(w, "\tADDQ $64, DI\n\tADDQ $4, BX\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET\n")
 }

@@ -1,0 +1,257 @@
+package learner
+
+import (
+	"github.com/warmstart-ml/warmstart/internal/kernel"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+)
+
+// laneMAML is maml over nn.Lanes tasks at once. A vector of parameters is 16 times
+// as long, too long for the first cache, so that passes over it cost as much as
+// products do: each gradient is used up panel by panel as it is made (Take).
+type laneMAML struct {
+	m              *maml[float32]
+	steps          []laneStep // k = 0..K-1
+	tape           *nn.LaneTape
+	inner, outer   *nn.LaneLoss
+	dy             []float32 // of the query's outputs
+	lambda, v      []float32
+	support, query laneBatch
+	rates          [][]float32 // a_k, for each parameter
+	mask           kernel.LaneMask
+	sum            []float32
+	losses         [][nn.Lanes]float32 // Lq(theta_k), where w_k is not zero
+
+	// What Take does with a gradient.
+	use  laneUse
+	k    int
+	w    float32       // w_k
+	at   nn.LaneParams // theta_k
+	last bool          // nothing changes lambda any more
+}
+
+// laneStep is step over lanes.
+type laneStep struct {
+	tape       *nn.LaneTape
+	dy, rdy    []float32
+	grad, next []float32
+}
+
+type laneUse uint8
+
+const (
+	useDescend laneUse = iota // next = theta_k - a_k*g
+	useStart                  // lambda = w g
+	useCurve                  // lambda -= g
+	useEarly                  // lambda += w_k g
+)
+
+var _ nn.LaneSink = (*laneMAML)(nil)
+
+func newLaneMAML(m *maml[float32]) *laneMAML {
+	l := &laneMAML{
+		m: m, tape: nn.NewLaneTape(m.model, 1), lambda: kernel.NewLanes(m.size), v: kernel.NewLanes(m.size),
+		inner: nn.NewLaneLoss(m.inner, m.model.Out()), outer: nn.NewLaneLoss(m.outer, m.model.Out()),
+		losses: make([][nn.Lanes]float32, m.steps+1),
+	}
+	for range m.steps {
+		s := laneStep{tape: nn.NewLaneTape(m.model, 1), next: kernel.NewLanes(m.size)}
+		if m.config.LearnRates {
+			s.grad = kernel.NewLanes(m.size)
+		}
+		l.steps = append(l.steps, s)
+		if len(l.rates) == 0 || m.config.LearnRates {
+			l.rates = append(l.rates, make([]float32, m.size))
+		}
+	}
+	if m.steps > 0 && !m.config.LearnRates {
+		l.spread(nil)
+		for len(l.rates) < m.steps {
+			l.rates = append(l.rates, l.rates[0])
+		}
+	}
+	return l
+}
+
+// spread sets the rates of each step for each parameter.
+func (l *laneMAML) spread(theta []float32) {
+	for k, rates := range l.rates {
+		for i, g := range l.m.groups {
+			r := l.m.rate(theta, k, i)
+			part := rates[g.Lo:g.Hi]
+			for j := range part {
+				part[j] = r
+			}
+		}
+	}
+}
+
+// unadapted is maml's.
+func (l *laneMAML) unadapted(theta []float32, loss *[nn.Lanes]float32) {
+	m := l.m
+	w := kernel.TreeSum(m.weights)
+	clear(l.sum[m.size:])
+	l.use, l.k, l.last = useStart, 0, true
+	l.queryGradient(nn.LaneParams{X: theta[:m.size], Shared: true}, loss, w)
+	for i, x := range loss {
+		loss[i] = w * x
+	}
+}
+
+// adapted is maml's.
+func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
+	m := l.m
+	if m.config.LearnRates {
+		l.spread(theta)
+	}
+	at := nn.LaneParams{X: theta[:m.size], Shared: true}
+	for k := range l.steps {
+		l.descend(k, at)
+		at = nn.LaneParams{X: l.steps[k].next}
+	}
+	l.use, l.k, l.last = useStart, m.steps, !l.changes(m.steps)
+	l.queryGradient(at, &l.losses[m.steps], m.weights[m.steps])
+	for k := m.steps - 1; k >= 0; k-- {
+		if at = l.thetaAt(theta, k); m.config.LearnRates {
+			l.rateGradient(k)
+		}
+		w := m.weights[k]
+		if m.secondOrder {
+			l.use, l.k, l.last = useCurve, k, k == 0 && w == 0
+			l.curve(at)
+		}
+		if w != 0 {
+			l.use, l.k, l.last = useEarly, k, !l.changes(k)
+			l.queryGradient(at, &l.losses[k], w)
+		}
+	}
+	l.total(loss)
+}
+
+// changes reports whether anything changes lambda_k.
+func (l *laneMAML) changes(k int) bool {
+	if l.m.secondOrder && k > 0 {
+		return true
+	}
+	for _, w := range l.m.weights[:k] {
+		if w != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// thetaAt returns theta_k.
+func (l *laneMAML) thetaAt(theta []float32, k int) nn.LaneParams {
+	if k == 0 {
+		return nn.LaneParams{X: theta[:l.m.size], Shared: true}
+	}
+	return nn.LaneParams{X: l.steps[k-1].next}
+}
+
+// descend leaves theta_{k+1} in step k's next.
+func (l *laneMAML) descend(k int, at nn.LaneParams) {
+	s, b := &l.steps[k], &l.support
+	s.dy = laneRoom(s.dy, b.n*l.m.model.Out())
+	y := s.tape.Forward(at, b.x, b.n)
+	var unused [nn.Lanes]float32
+	l.inner.Grad(b.n, y, b.y, b.w, s.dy, &unused)
+	l.use, l.k, l.at = useDescend, k, at
+	s.tape.Backward(at, s.dy, l)
+}
+
+// queryGradient finds the outer loss at theta and hands its gradient to Take.
+func (l *laneMAML) queryGradient(theta nn.LaneParams, loss *[nn.Lanes]float32, w float32) {
+	b := &l.query
+	l.dy, l.w = laneRoom(l.dy, b.n*l.m.model.Out()), w
+	y := l.tape.Forward(theta, b.x, b.n)
+	l.outer.Grad(b.n, y, b.y, b.w, l.dy, loss)
+	l.tape.Backward(theta, l.dy, l)
+}
+
+// curve hands H_k v to Take, H_k being at theta and v = a_k*lambda.
+func (l *laneMAML) curve(theta nn.LaneParams) {
+	s, b := &l.steps[l.k], &l.support
+	s.rdy = laneRoom(s.rdy, b.n*l.m.model.Out())
+	v := nn.LaneParams{X: l.v}
+	ry := s.tape.RForward(theta, v)
+	l.inner.RGrad(b.n, s.tape.Outputs(), b.y, b.w, ry, s.rdy)
+	s.tape.RBackward(theta, v, s.rdy, l)
+}
+
+// Take uses up a part of a gradient. It is nn.LaneSink's.
+func (l *laneMAML) Take(lo int, g []float32) {
+	hi := lo + len(g)/nn.Lanes
+	part := l.lambda[lo*nn.Lanes : hi*nn.Lanes]
+	switch l.use {
+	case useDescend:
+		l.step(lo, hi, g)
+		return
+	case useStart:
+		if l.w != 1 {
+			kernel.Scale(g, l.w, g)
+		}
+		if l.kept() {
+			copy(part, g)
+		}
+		part = g
+	case useCurve:
+		if !l.kept() {
+			kernel.Axpy(g, part, -1, g)
+			part = g
+			break
+		}
+		kernel.Axpy(part, part, -1, g)
+	case useEarly:
+		kernel.Axpy(part, part, l.w, g)
+	}
+	if l.last {
+		kernel.LaneSum(l.sum[lo:hi], part, &l.mask)
+	}
+	if l.m.secondOrder && l.k > 0 && (l.use != useCurve || l.m.weights[l.k] == 0) {
+		kernel.LaneScale(l.v[lo*nn.Lanes:hi*nn.Lanes], l.rates[l.k-1][lo:hi], part)
+	}
+}
+
+// kept reports whether lambda is read after the use at hand.
+func (l *laneMAML) kept() bool { return !l.last || l.k > 0 && l.m.config.LearnRates }
+
+// step is the part [lo, hi) of an inner step.
+func (l *laneMAML) step(lo, hi int, g []float32) {
+	s, at := &l.steps[l.k], l.at.X
+	if l.m.config.LearnRates {
+		copy(s.grad[lo*nn.Lanes:hi*nn.Lanes], g)
+	}
+	if l.at.Shared {
+		at = at[lo:hi]
+	} else {
+		at = at[lo*nn.Lanes : hi*nn.Lanes]
+	}
+	kernel.LaneStep(s.next[lo*nn.Lanes:hi*nn.Lanes], at, l.at.Shared, l.rates[l.k][lo:hi], g)
+}
+
+// rateGradient sums the gradients of step k's rates, -lambda.g over each layer.
+func (l *laneMAML) rateGradient(k int) {
+	for i, g := range l.m.groups {
+		var dot [nn.Lanes]float32
+		lo, hi := g.Lo*nn.Lanes, g.Hi*nn.Lanes
+		kernel.LaneDot(&dot, l.lambda[lo:hi], l.steps[k].grad[lo:hi])
+		for lane, x := range dot {
+			dot[lane] = -x
+		}
+		at := l.m.size + k*len(l.m.groups) + i
+		kernel.LaneSum(l.sum[at:at+1], dot[:], &l.mask)
+	}
+}
+
+// total sets loss to the sum of w_k Lq(theta_k).
+func (l *laneMAML) total(loss *[nn.Lanes]float32) {
+	for lane := range loss {
+		var sum kernel.Chain[float32]
+		for k, w := range l.m.weights {
+			if w != 0 {
+				sum.Add(w, l.losses[k][lane])
+			}
+		}
+		loss[lane] = sum.Sum()
+	}
+}
