@@ -52,6 +52,9 @@ func New[T Float](c nn.Config, in, out, steps int, rate T, support, query int) (
 	if c.Skip {
 		return nil, fmt.Errorf("build gorgonia graph: skip: not supported by this engine; use a model without")
 	}
+	if a := c.Activation; a != "" && a != "relu" && a != "tanh" {
+		return nil, fmt.Errorf("build gorgonia graph: activation: %q, not supported by this engine; expected relu or tanh", a)
+	}
 	if steps < 1 || support < 1 || query < 1 {
 		return nil, fmt.Errorf("build gorgonia graph: %d steps on %d support and %d query samples, expected at least 1 of each", steps, support, query)
 	}

@@ -53,8 +53,8 @@ func build(c Config, s Shape) (*Model, error) {
 
 // mlp appends dense layers with an activation after each, and the head.
 func (b *builder) mlp(c Config) error {
-	if c.Activation != "relu" && c.Activation != "tanh" {
-		return unknown("activation", c.Activation, "relu", "tanh")
+	if !slices.Contains(activations, c.Activation) {
+		return unknown("activation", c.Activation, activations...)
 	}
 	if c.Skip && len(c.Hidden) == 0 {
 		return fmt.Errorf("skip: set with no hidden layer to skip; leave it out, the model is linear already")
@@ -102,11 +102,15 @@ func (b *builder) layer(l LayerSpec) error {
 	switch l.Kind {
 	case "dense":
 		return b.hidden(l)
-	case "relu", "tanh":
+	case "relu", "tanh", "sigmoid", "gelu":
 		b.append(l.Kind, l, b.at)
 		return nil
+	case "batchnorm":
+		return b.batchnorm(l)
+	case "layernorm":
+		return b.layernorm(l)
 	}
-	return unknown("kind", l.Kind, "dense", "relu", "tanh")
+	return unknown("kind", l.Kind, "dense", "batchnorm", "layernorm", "relu", "tanh", "sigmoid", "gelu")
 }
 
 // hidden appends a dense layer named by its number.

@@ -25,10 +25,20 @@ type Config struct {
 // LayerSpec is one layer of a model of the kind "layers". Fields that a kind does
 // not use must be zero.
 type LayerSpec struct {
-	// Kind is the layer's name: dense, relu, tanh.
+	// Kind is the layer's name: dense, batchnorm, layernorm, relu, tanh, sigmoid,
+	// gelu.
 	Kind string `json:"kind"`
 	// Units is the width of dense.
 	Units int `json:"units,omitempty"`
+	// Statistics says what batchnorm normalises by: "batch" (where empty), the
+	// batch's own mean and variance, or "stored", those kept with the parameters.
+	Statistics string `json:"statistics,omitempty"`
+	// PerStep gives batchnorm parameters, and stored statistics, of their own for
+	// every number of inner steps.
+	PerStep bool `json:"per_step,omitempty"`
+	// Eps is added to a variance before its root is taken: 1e-3 in batchnorm and
+	// 1e-5 in layernorm where zero.
+	Eps float32 `json:"eps,omitempty"`
 }
 
 // Limits of what Build accepts; more is a mistake of the spec.

@@ -36,50 +36,14 @@ func newLayer[T kernel.Float](s step, _ []Layer[T]) Layer[T] {
 	switch s.kind {
 	case "dense":
 		return &dense[T]{in: s.in[0], out: s.out[0], one: []T{1}}
-	case "relu":
-		return relu[T]{}
-	case "tanh":
-		return tanh[T]{}
+	case "relu", "tanh", "sigmoid", "gelu":
+		return newActivation[T](s.kind)
+	case "batchnorm":
+		return newBatchNorm[T](s)
+	case "layernorm":
+		return newLayerNorm[T](s)
 	}
 	return &skip[T]{hidden: s.in[0], in: s.out[0] - s.in[0]}
-}
-
-// relu is y = 0 > x ? 0 : x; its derivative at zero is zero.
-type relu[T kernel.Float] struct{}
-
-func (relu[T]) Forward(_ []T, _ int, s *Signals[T])         { kernel.Relu(s.Y, s.X) }
-func (relu[T]) Backward(_, _ []T, _ int, s *Signals[T])     { kernel.Gate(s.DX, s.DY, s.Y) }
-func (relu[T]) RForward(_, _ []T, _ int, s *Signals[T])     { kernel.Gate(s.RY, s.RX, s.Y) }
-func (relu[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) { kernel.Gate(s.RDX, s.RDY, s.Y) }
-
-// tanh is y = tanh x, with dy/dx = 1 - y*y.
-type tanh[T kernel.Float] struct{}
-
-func (tanh[T]) Forward(_ []T, _ int, s *Signals[T]) { kernel.TanhInto(s.Y, s.X) }
-
-func (tanh[T]) Backward(_, _ []T, _ int, s *Signals[T]) {
-	for i, y := range s.Y {
-		s.DX[i] = slope(y) * s.DY[i]
-	}
-}
-
-func (tanh[T]) RForward(_, _ []T, _ int, s *Signals[T]) {
-	for i, y := range s.Y {
-		s.RY[i] = slope(y) * s.RX[i]
-	}
-}
-
-func (tanh[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) {
-	for i, y := range s.Y {
-		turn := T(T(2*y) * s.RY[i]) // minus the R-value of the slope
-		s.RDX[i] = T(slope(y)*s.RDY[i]) - T(turn*s.DY[i])
-	}
-}
-
-// slope is 1 - y*y, rounded twice.
-func slope[T kernel.Float](y T) T {
-	sq := T(y * y)
-	return 1 - sq
 }
 
 // skip widens the last hidden layer by the model's input: Y = [X, Input].

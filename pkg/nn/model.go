@@ -50,6 +50,7 @@ type step struct {
 	spec    LayerSpec
 	in, out []int
 	lo, hi  int // its parameters
+	sets    int // of parameters per inner step
 }
 
 // NumParams is the length of the flat parameter vector.
