@@ -1,6 +1,6 @@
 # What people and CI run. Everything works with plain `go` too; see README.md.
 
-.PHONY: build test lint race bits fuzz bench clean
+.PHONY: build test lint generated race bits bits-arm64 fuzz bench clean
 
 build:                     ## the three programs, static, into bin/
 	CGO_ENABLED=0 go build -o bin/ ./cmd/...
@@ -16,6 +16,9 @@ lint:
 	go vet -composites=false ./...
 	go tool -modfile=tools/go.mod staticcheck ./...
 
+generated:                 ## the committed assembly is what its generator writes
+	d=$$(mktemp -d) && go run -C internal/kernel/asmgen . $$d && for f in $$d/*.s; do cmp $$f internal/kernel/$$(basename $$f) || exit 1; done && rm -r $$d
+
 race:                      ## packages with concurrency; -short leaves the long ones to `test`
 	go test -race -short -timeout 20m ./internal/coordinator ./internal/natsbus ./internal/etcdstate ./internal/localstack ./internal/s3store \
 		./pkg/checkpoint/... ./pkg/client ./pkg/worker ./pkg/metatrain ./pkg/taskshards
@@ -23,6 +26,10 @@ race:                      ## packages with concurrency; -short leaves the long 
 bits:                      ## the same bits from plain Go and from GOAMD64=v3, where the compiler fuses
 	go test -tags noasm ./internal/kernel ./pkg/nn ./pkg/learner
 	GOAMD64=v3 go test ./internal/kernel ./pkg/nn ./pkg/learner ./pkg/taskshards
+
+bits-arm64:                ## the same bits from arm64, where the compiler fuses, under Debian's qemu-user-static
+	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is missing: apt-get install -y qemu-user-static"; exit 1; }
+	GOARCH=arm64 CGO_ENABLED=0 go test -exec qemu-aarch64-static ./internal/kernel ./pkg/nn
 
 fuzz:                      ## each decoder for a while: make fuzz FUZZTIME=1m
 	for t in $$(grep -rhoE 'func Fuzz[A-Za-z0-9_]+' --include=*_test.go pkg internal | cut -c6-); do \

@@ -24,4 +24,4 @@
 // Every function is pure, allocates nothing and is safe for concurrent use.
 package kernel
 
-//go:generate go run ./asmgen
+//go:generate go run -C asmgen .

@@ -25,9 +25,6 @@ func f64[T Float](x []T) []float64 {
 	return unsafe.Slice((*float64)(unsafe.Pointer(unsafe.SliceData(x))), len(x))
 }
 
-// ptr views a generic value as one of the type that is32 has shown it to be.
-func ptr[T any](x *T) unsafe.Pointer { return unsafe.Pointer(x) }
-
 // FMA returns a*b + c with one rounding.
 func FMA[T Float](a, b, c T) T {
 	if is32[T]() {

@@ -13,13 +13,6 @@ const (
 	FromC                 // what C holds: the product is added to it
 )
 
-// A tile is at most tileRows by tileCols results, held in registers by the
-// assembly; it is also the unit in which blocks are joined.
-const (
-	tileRows = 8
-	tileCols = 48
-)
-
 // Gemm computes the m x n product
 //
 //	for i, j:  C[i][j] = start; for l in 0..k-1: C[i][j] = fma(A[i][l], B[l][j], C[i][j])

@@ -2,7 +2,7 @@
 
 package kernel
 
-// tile32 reports that there is no kernel: plain Go computes every tile.
-func tile32(t *tile[float32], lo, hi int, s []float32, sr int, c []float32, cr int) bool {
+// panel32 reports that there is no kernel: plain Go computes every panel.
+func panel32(t *panel[float32], lo, hi int, s []float32, sr int, c []float32, cr, join int) bool {
 	return false
 }

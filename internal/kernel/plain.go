@@ -6,19 +6,34 @@ import "math"
 type span struct{ a, b, n int }
 
 // span returns the run of terms that begins at lo and ends before hi.
-func (t *tile[T]) span(lo, hi int) span {
+func (t *panel[T]) span(lo, hi int) span {
 	tap, l := t.taps[lo/t.k], lo%t.k
 	return span{tap.A + t.i*t.ar + l*t.ac, tap.B + t.j + l*t.br, min(t.k-l, hi-lo)}
 }
 
-// plain32 is one block of a tile in plain Go. It holds the float32 values of C
-// and of a row of B as float64, in which FMA32, written out in madd, computes.
-func plain32(t *tile[float32], lo, hi int, s []float32, sr int, c []float32, cr int) {
-	var acc [tileRows][tileCols]float64
+// plainRows is how many rows plain32 computes at a time.
+const plainRows = 8
+
+// plain32 is one block of a panel in plain Go.
+func plain32(t *panel[float32], lo, hi int, s []float32, sr int, c []float32, cr int) {
+	for i := 0; i < t.m; i += plainRows {
+		u := *t
+		u.i, u.m = t.i+i, min(plainRows, t.m-i)
+		if s != nil && i > 0 {
+			s = s[plainRows*sr:]
+		}
+		plainTile(&u, lo, hi, s, sr, c[i*cr:], cr)
+	}
+}
+
+// plainTile is plain32 for at most plainRows rows. It holds the float32 values of C and
+// of a row of B as float64, in which FMA32, written out in madd, computes.
+func plainTile(t *panel[float32], lo, hi int, s []float32, sr int, c []float32, cr int) {
+	var acc [plainRows][panelCols]float64
 	for i := 0; i < t.m && s != nil; i++ {
 		widen(acc[i][:t.n], s[i*sr:])
 	}
-	var wide [tileCols]float64
+	var wide [panelCols]float64
 	for lo < hi {
 		p := t.span(lo, hi)
 		lo += p.n
@@ -58,8 +73,8 @@ func widen(dst []float64, src []float32) {
 	}
 }
 
-// plain64 is one block of a tile in float64.
-func plain64(t *tile[float64], lo, hi int, s []float64, sr int, c []float64, cr int) {
+// plain64 is one block of a panel in float64.
+func plain64(t *panel[float64], lo, hi int, s []float64, sr int, c []float64, cr int) {
 	for i := range t.m {
 		row := c[i*cr:][:t.n]
 		if s == nil {

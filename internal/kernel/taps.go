@@ -1,5 +1,7 @@
 package kernel
 
+import "unsafe"
+
 // A Tap is one offset into A and one into B, in elements: where one term block
 // of a product over taps begins.
 type Tap struct{ A, B int }
@@ -52,7 +54,7 @@ func checkTaps(taps []Tap, la, lb int) {
 	}
 }
 
-// into computes the product into C, tile by tile.
+// into computes the product into C, panel by panel.
 func (p *operands[T]) into(start Start, bias []T, m, n int, c []T, cr int) {
 	_ = c[(m-1)*cr+n-1]
 	var s []T
@@ -65,10 +67,10 @@ func (p *operands[T]) into(start Start, bias []T, m, n int, c []T, cr int) {
 		s, sr = c, cr
 	}
 	terms := len(p.taps) * p.k
-	rows, cols := even(m, tileRows, 1), even(n, tileCols, 16)
+	cols, rows := even(n, panelCols, 16), even(m, panelRows, 1)
 	for j := 0; j < n; j += cols {
 		for i := 0; i < m; i += rows {
-			t := tile[T]{p, i, j, min(rows, m-i), min(cols, n-j)}
+			t := panel[T]{p, i, j, min(rows, m-i), min(cols, n-j)}
 			from := s
 			if s != nil {
 				from = s[i*sr+j:]
@@ -89,41 +91,53 @@ func even(n, size, unit int) int {
 	return (each + unit - 1) / unit * unit
 }
 
-// tile is rows i.. i+m-1 and columns j..j+n-1 of a product, at most tileRows by
-// tileCols.
-type tile[T Float] struct {
+// A panel is what is computed block by block; what its blocks are joined in lies on
+// the stack. The assembly cuts it into tiles that registers hold.
+const (
+	panelRows = 48
+	panelCols = 64
+)
+
+// panel is rows i..i+m-1 and columns j..j+n-1 of a product.
+type panel[T Float] struct {
 	*operands[T]
 	i, j, m, n int
 }
 
-// blocks computes terms lo..hi-1 of a tile into c, starting from s (nil: +0). Of
+// blocks computes terms lo..hi-1 of a panel into c, starting from s (nil: +0). Of
 // more than one block the left subtree holds the largest power of two below their
 // number, which is the fixed tree.
-func (t *tile[T]) blocks(lo, hi int, s []T, sr int, c []T, cr int) {
+func (t *panel[T]) blocks(lo, hi int, s []T, sr int, c []T, cr int) {
 	if hi-lo <= Block {
 		t.block(lo, hi, s, sr, c, cr)
 		return
 	}
 	mid := lo + treeSplit((hi-lo+Block-1)/Block)*Block
 	t.blocks(lo, mid, s, sr, c, cr)
-	var right [tileRows * tileCols]T
-	t.blocks(mid, hi, nil, 0, right[:], t.n)
-	for i := range t.m {
-		row := c[i*cr:][:t.n]
-		for j, v := range right[i*t.n:][:t.n] {
-			row[j] += v
-		}
+	if hi-mid > Block || !is32[T]() || !panel32(t.as32(), mid, hi, nil, 0, f32(c), cr, 1) {
+		t.join(mid, hi, c, cr)
 	}
 }
 
-// block computes one block of a tile.
-func (t *tile[T]) block(lo, hi int, s []T, sr int, c []T, cr int) {
+// join adds terms lo..hi-1 of a panel, themselves summed by blocks, to c.
+func (t *panel[T]) join(lo, hi int, c []T, cr int) {
+	var right [panelRows * panelCols]T
+	t.blocks(lo, hi, nil, 0, right[:], t.n)
+	for i := range t.m {
+		AddInto(c[i*cr:][:t.n], right[i*t.n:])
+	}
+}
+
+// block computes one block of a panel.
+func (t *panel[T]) block(lo, hi int, s []T, sr int, c []T, cr int) {
 	if is32[T]() {
-		t32 := (*tile[float32])(ptr(t))
-		if lo == hi || !tile32(t32, lo, hi, f32(s), sr, f32(c), cr) {
-			plain32(t32, lo, hi, f32(s), sr, f32(c), cr)
+		if lo == hi || !panel32(t.as32(), lo, hi, f32(s), sr, f32(c), cr, 0) {
+			plain32(t.as32(), lo, hi, f32(s), sr, f32(c), cr)
 		}
 		return
 	}
-	plain64((*tile[float64])(ptr(t)), lo, hi, f64(s), sr, f64(c), cr)
+	plain64((*panel[float64])(unsafe.Pointer(t)), lo, hi, f64(s), sr, f64(c), cr)
 }
+
+// as32 views a panel that is one of float32.
+func (t *panel[T]) as32() *panel[float32] { return (*panel[float32])(unsafe.Pointer(t)) }
