@@ -1,6 +1,10 @@
 package nn
 
-import "github.com/warmstart-ml/warmstart/internal/kernel"
+import (
+	"slices"
+
+	"github.com/warmstart-ml/warmstart/internal/kernel"
+)
 
 // Lanes is how many tasks a LaneTape runs at once.
 const Lanes = kernel.Lanes
@@ -48,10 +52,8 @@ func newLaneLayer(s step) LaneLayer {
 	switch {
 	case s.kind == "dense":
 		return newLaneDense(s)
-	case s.kind == "relu":
-		return wide{relu[float32]{}}
-	case s.kind == "tanh":
-		return wide{tanh[float32]{}}
+	case slices.Contains(activations, s.kind):
+		return wide{newActivation[float32](s.kind)}
 	case s.kind == "skip":
 		return wide{&skip[float32]{hidden: s.in[0] * Lanes, in: (s.out[0] - s.in[0]) * Lanes}}
 	}
