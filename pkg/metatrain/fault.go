@@ -19,6 +19,10 @@ func (m *Machine) failure(f Failure) {
 	}
 	r, sh := l.run, &l.phase.shards[l.Work.Node.Index]
 	m.release(l)
+	if f.Unable {
+		r.unable(l.worker, clip(f.Text))
+		return
+	}
 	sh.tries++
 	sh.text = clip(f.Text)
 	if f.Transient || f.Digest == "" {

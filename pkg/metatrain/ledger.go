@@ -16,6 +16,7 @@ type worker struct {
 	// bits and skills are those of its first hello: they belong to a life.
 	bits   string
 	skills Skills
+	unable map[string]string // runs it said it can do no work of, and why
 }
 
 // poll is a worker waiting for work: a request the machine has not answered yet.

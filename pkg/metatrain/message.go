@@ -138,6 +138,9 @@ type Failure struct {
 	Text   string `json:"text"`
 	// Transient failures (time-out, memory, a theta not to be had) are never held against a task.
 	Transient bool `json:"transient,omitempty"`
+	// Unable: this worker can do none of the run's work, because of options or a release it does not know. The work goes
+	// to others, and is not at fault.
+	Unable bool `json:"unable,omitempty"`
 }
 
 // Beat says that a worker lives and what it holds.

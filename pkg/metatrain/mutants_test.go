@@ -104,6 +104,8 @@ var mutants = []mutant{
 		"if w.bits == BitsNone && !r.spec.OutsideG1() {", "if false {"},
 	{"work leased to who does not know it", "ledger.go",
 		` || r.unfit(p.worker) != ""`, ""},
+	{"work goes again to who is unable", "outside.go",
+		"delete(r.phase.unfit, w)", ""},
 	{"unlike bits taken for the same", "result.go",
 		`case sh.done && sh.mark != "" && sh.mark != res.mark():`, "case false:"},
 	{"unlike results not recorded", "result.go",

@@ -57,11 +57,25 @@ func (r *run) unfit(w *worker) string {
 		return why
 	}
 	why = w.skills.lack(&r.spec, p.work.Kind, p.work.Track)
+	if text, said := w.unable[r.id]; said {
+		why = "cannot: " + text
+	}
 	if w.bits == BitsNone && !r.spec.OutsideG1() {
 		why = fmt.Sprintf("gives bits none, and this run takes %s", Contract)
 	}
 	p.unfit[w] = why
 	return why
+}
+
+// unable takes a worker's word that it can do none of the run's work.
+func (r *run) unable(w *worker, text string) {
+	if w.unable == nil {
+		w.unable = map[string]string{}
+	}
+	w.unable[r.id] = text
+	if r.phase != nil {
+		delete(r.phase.unfit, w)
+	}
 }
 
 // hands is how many workers known may do the work at hand.

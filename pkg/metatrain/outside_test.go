@@ -169,3 +169,25 @@ func TestBits_SpecAndHelloAreChecked(t *testing.T) {
 		t.Errorf("found %+v", r)
 	}
 }
+
+func TestUnable_TheWorkGoesToOthersAndNobodyIsAtFault(t *testing.T) {
+	g := trainRig(t, Config{}, nil)
+	l := g.lease("old")
+	hear[Ack](g, Failure{Worker: "old", Lease: l.ID, Work: l.Work, Task: -1, Text: "option x is not known here", Unable: true}, nil)
+	if sh := g.run().phase.shards[0]; sh.tries != 0 || len(sh.failed) != 0 {
+		t.Errorf("it is held against the work: %+v", sh)
+	}
+	req, again := g.poll("old")
+	if again != nil {
+		t.Errorf("old got %+v", again)
+	}
+	if waits := g.m.status(g.run()).Waits; len(waits) != 1 || !strings.Contains(waits[0].Worker, "old cannot: option x") {
+		t.Errorf("the run waits for %+v", waits)
+	}
+	if a := g.lease("a"); a.Work != l.Work || g.send("a", a) != Accepted {
+		t.Error("a does not get the work")
+	}
+	if g.granted(req) != nil {
+		t.Error("old got a lease after all")
+	}
+}

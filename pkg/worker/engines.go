@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,6 +12,9 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
+
+// errUnable: this worker can do none of the run's work; others may.
+var errUnable = errors.New("not for this worker")
 
 // keepEngines is how many runs a worker keeps ready.
 const keepEngines = 4
@@ -44,11 +48,14 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 		return e, nil
 	}
 	spec, err := es.client.Spec(ctx, run)
+	if errors.Is(err, metatrain.ErrSpec) { // of a later release
+		return nil, fmt.Errorf("%w: %w", errUnable, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	if found := spec.Digest(); found != digest {
-		return nil, fmt.Errorf("spec of run %s has digest %.12s, the lease names %.12s: coordinator and worker differ in release", run, found, digest)
+		return nil, fmt.Errorf("%w: spec of run %s has digest %.12s, the lease names %.12s: coordinator and worker differ in release", errUnable, run, found, digest)
 	}
 	var packed []byte
 	if spec.Data != "" {

@@ -92,7 +92,7 @@ func (w *worker) leaseOf(j *job) uint64 {
 
 // fail reports work that could not be done and lets it go.
 func (w *worker) fail(ctx context.Context, j *job, err error, transient bool) {
-	f := metatrain.Failure{Worker: w.cfg.ID, Lease: w.leaseOf(j), Work: j.lease.Work, Task: -1, Text: err.Error(), Transient: transient}
+	f := metatrain.Failure{Worker: w.cfg.ID, Lease: w.leaseOf(j), Work: j.lease.Work, Task: -1, Text: err.Error(), Transient: transient, Unable: errors.Is(err, errUnable)}
 	var own *TaskError
 	if errors.As(err, &own) {
 		f.Task, f.Text = own.Task, own.Err.Error()
