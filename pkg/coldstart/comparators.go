@@ -123,13 +123,11 @@ const scratchSeed = 1
 
 func newWorkshop(b *Base) (*workshop, error) {
 	w := &workshop{base: b}
-	plain := b.Learner
-	plain.Name, plain.LearnRates, plain.StepWeights = "pooled", false, nil
 	var err error
 	if w.own, err = learner.New[float32](b.Learner, b.Model); err != nil {
 		return nil, err
 	}
-	if w.pooled, err = learner.New[float32](plain, b.Model); err != nil {
+	if w.pooled, err = learner.New[float32](b.Learner.Pooled(), b.Model); err != nil {
 		return nil, err
 	}
 	if w.line, err = nn.Build(nn.Config{Name: "mlp"}, nn.Flat(b.Model.In(), b.Model.Out())); err != nil {

@@ -53,16 +53,30 @@ func TestG1_GradientBits(t *testing.T) {
 // the digest of all gradients.
 func bitLines(t *testing.T) []string {
 	var lines []string
+	add := func(net nn.Config, c Config) {
+		c.Rate = 0.002
+		lines = append(lines, fmt.Sprintf("%v %s skip=%v %s %d %s", net.Hidden, net.Activation, net.Skip, c.Name, c.Steps, digest(t, c, net)))
+	}
 	wide := nn.Config{Name: "mlp", Hidden: []int{300}, Skip: true} // sums of more than one block
-	for _, net := range []nn.Config{
+	nets := []nn.Config{
 		{Name: "mlp", Hidden: []int{40, 40}}, {Name: "mlp", Hidden: []int{24, 7}, Activation: "tanh", Skip: true}, {Name: "mlp"}, wide,
-	} {
+	}
+	for _, net := range nets {
 		for _, c := range []Config{
 			{Name: "maml", Steps: 1}, {Name: "maml", Steps: 3, LearnRates: true, ZeroWeight: 0.5, InnerLoss: "huber"},
 			{Name: "fomaml", Steps: 2}, {Name: "pooled", OuterLoss: "huber"}, {Name: "ridge", OuterLoss: "abs", Clip: 4, ZeroWeight: 0.25, Outlier: 0.5},
 		} {
-			c.Rate = 0.002
-			lines = append(lines, fmt.Sprintf("%v %s skip=%v %s %d %s", net.Hidden, net.Activation, net.Skip, c.Name, c.Steps, digest(t, c, net)))
+			add(net, c)
+		}
+	}
+	for _, net := range nets {
+		for _, c := range []Config{
+			{Name: "anil", Steps: 1}, {Name: "anil", Steps: 3, LearnRates: true, ZeroWeight: 0.5, InnerLoss: "huber", FirstOrderSteps: 2},
+			{Name: "anil", Steps: 2, Rates: ParameterRates, RateMax: 0.004, MSLSteps: 4},
+			{Name: "metasgd", Steps: 1}, {Name: "metasgd", Steps: 3, RateMax: 0.004, ZeroWeight: 0.5},
+			{Name: "mamlpp", Steps: 3, MSLSteps: 6, FirstOrderSteps: 3},
+		} {
+			add(net, c)
 		}
 	}
 	return lines
@@ -74,8 +88,8 @@ func digest(t *testing.T, c Config, net nn.Config) string {
 	theta, grad := make([]float32, l.NumParams()), make([]float32, l.NumParams())
 	l.Init(7, theta)
 	h := sha256.New()
-	for _, shots := range []int{10, 0, 5, 20, 50, 1, 300, 7, 10, 10} {
-		task := Task[float32]{Support: uniform(r, shots), Query: uniform(r, 33)}
+	for i, shots := range []int{10, 0, 5, 20, 50, 1, 300, 7, 10, 10} {
+		task := Task[float32]{Support: uniform(r, shots), Query: uniform(r, 33), Step: int64(i)}
 		loss, err := l.Gradient(theta, &task, grad)
 		if err != nil {
 			t.Fatal(err)

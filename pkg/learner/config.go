@@ -3,30 +3,52 @@ package learner
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/warmstart-ml/warmstart/pkg/nn"
 )
 
 // names are the learners there are.
-var names = []string{"maml", "fomaml", "ridge", "pooled"}
+var names = []string{"maml", "fomaml", "ridge", "pooled", "anil", "metasgd", "mamlpp"}
+
+// stepping are those of the MAML family, which take steps at a rate.
+var stepping = []string{"maml", "fomaml", "anil", "metasgd", "mamlpp"}
+
+func takesSteps(name string) bool { return slices.Contains(stepping, name) }
 
 // Config names a learner and sets it. The zero value of a field is its default.
 type Config struct {
-	// Name is maml, fomaml, ridge or pooled. There is no default.
+	// Name is maml, fomaml, anil, metasgd, mamlpp, ridge or pooled. There is no
+	// default.
 	Name string `yaml:"name" json:"name"`
-	// Steps is the number K of inner steps, 1 where zero. More steps adapt further
-	// and cost time and memory in proportion. ridge and pooled train without any.
+	// Steps is the number K of inner steps, 1 where zero (mamlpp: 5). More steps
+	// adapt further and cost time and memory in proportion. ridge and pooled train
+	// without any.
 	Steps int `yaml:"steps" json:"steps"`
 	// Rate is the inner learning rate, 0.01 where zero; with LearnRates what the
 	// learned ones start from.
 	Rate float32 `yaml:"rate" json:"rate"`
-	// LearnRates makes the rate of every layer and step a parameter (maml, fomaml).
+	// LearnRates makes the rate of every layer and step a parameter: Rates "layer".
 	// Rates may turn negative.
 	LearnRates bool `yaml:"learn_rates" json:"learn_rates"`
+	// Rates says what shares a rate: "scalar" (one fixed rate, the default), "layer"
+	// (learned, per layer and step; mamlpp's default) or "parameter" (learned, the
+	// same at every step; metasgd's). More rates adapt further from fewer steps and
+	// cost memory; see docs/learners.md.
+	Rates string `yaml:"rates,omitempty" json:"rates,omitempty"`
+	// RateMax above Rate starts learned rates uniformly in [Rate, RateMax) instead
+	// of at Rate; the Meta-SGD paper has 0.005 to 0.1.
+	RateMax float32 `yaml:"rate_max,omitempty" json:"rate_max,omitempty"`
 	// StepWeights are the weights of the query loss after each step, K of them.
 	// Empty counts the last alone. Early steps steady the training of large K.
 	StepWeights []float32 `yaml:"step_weights" json:"step_weights"`
+	// MSLSteps above 0 anneals those weights over so many outer steps, from equal
+	// ones to the last alone (MAML++'s multi-step loss). mamlpp: 5000 where zero.
+	MSLSteps int64 `yaml:"msl_steps,omitempty" json:"msl_steps,omitempty"`
+	// FirstOrderSteps is for how many outer steps the Hessian is left out of the
+	// gradient (MAML++'s derivative-order annealing): cheaper, and steadier at first.
+	FirstOrderSteps int64 `yaml:"first_order_steps,omitempty" json:"first_order_steps,omitempty"`
 	// ZeroWeight is the weight of the query loss before any adaptation, beside that
 	// after it: above zero it keeps the base model itself useful.
 	ZeroWeight float32 `yaml:"zero_weight" json:"zero_weight"`
@@ -53,7 +75,14 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Steps == 0 {
 		c.Steps = 1
+		if c.Name == "mamlpp" {
+			c.Steps = 5
+		}
 	}
+	if c.Name == "mamlpp" && c.MSLSteps == 0 && len(c.StepWeights) == 0 {
+		c.MSLSteps = mslSteps
+	}
+	c.Rates = c.rateKind()
 	if c.Rate == 0 {
 		c.Rate = 0.01
 	}
@@ -74,6 +103,23 @@ func (c Config) withDefaults() Config {
 
 // maxSteps bounds the memory a Config asks for.
 const maxSteps = 1000
+
+// mslSteps is mamlpp's default: 10 epochs of 500 steps, as its authors have it.
+const mslSteps = 5000
+
+// InnerSteps is the number of inner steps c trains with, 0 for learners that take
+// none: what a model's layers with parameters per step have sets for.
+func (c Config) InnerSteps() int {
+	if !takesSteps(c.Name) {
+		return 0
+	}
+	return c.withDefaults().Steps
+}
+
+// Pooled is the comparator of c: the same losses without adaptation.
+func (c Config) Pooled() Config {
+	return Config{Name: "pooled", Rate: c.Rate, InnerLoss: c.InnerLoss, OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, Clip: c.Clip}
+}
 
 // Validate reports the first field that is wrong, what it is and what was
 // expected.
@@ -100,14 +146,17 @@ func (c Config) losses() (inner, outer nn.Loss, err error) {
 }
 
 func (c Config) checkNumbers() error {
-	if !known(c.Name) {
+	if !slices.Contains(names, c.Name) {
 		return fmt.Errorf("name: unknown %q, expected %s; did you mean %q?", c.Name, strings.Join(names, ", "), nn.Nearest(c.Name, names))
 	}
 	if c.Steps < 1 || c.Steps > maxSteps {
 		return fmt.Errorf("steps: %d, expected 1 to %d", c.Steps, maxSteps)
 	}
-	if c.LearnRates && c.Name != "maml" && c.Name != "fomaml" {
-		return fmt.Errorf("learn_rates: set for %s, which takes no steps; expected maml or fomaml", c.Name)
+	if err := c.checkRates(); err != nil {
+		return err
+	}
+	if err := c.checkAnnealing(); err != nil {
+		return err
 	}
 	if n := len(c.StepWeights); n != 0 && n != c.Steps {
 		return fmt.Errorf("step_weights: %d weights for %d steps, expected one each or none", n, c.Steps)
@@ -126,13 +175,4 @@ func (c Config) checkNumbers() error {
 		}
 	}
 	return nil
-}
-
-func known(name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,10 @@
 //     (Finn, Abbeel and Levine, 2017), optionally with learned rates per layer and
 //     step and weights on the losses between (Antoniou et al., 2019, MAML++).
 //   - fomaml: the same steps, the Hessian left out of the gradient.
+//   - anil: the head alone adapts, the body is learned (Raghu et al., 2020).
+//   - metasgd: maml with a learned rate per parameter (Li et al., 2017).
+//   - mamlpp: maml with learned rates per layer and step, the loss of every step
+//     weighted by annealed weights, and optionally first order at first (MAML++).
 //   - pooled: no adaptation; one model for all tasks, the comparator.
 //   - ridge: the last layer is solved for in closed form, by ridge regression
 //     around a meta-learned one (Bertinetto et al., 2019, R2-D2; Harrison et al.,

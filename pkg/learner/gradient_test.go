@@ -65,7 +65,7 @@ func differences(f func(theta []float64) float64, theta []float64) ([]float64, b
 		down := f(at)
 		at[i] = x
 		g[i] = (up - down) / (2 * h)
-		if math.Abs(up-2*mid+down)/h > 2e-3*(1+math.Abs(mid)) {
+		if math.Abs(up-2*mid+down)/h > 2e-4*(1+math.Abs(mid)) {
 			return nil, false
 		}
 	}
@@ -86,6 +86,12 @@ func distance(got, want []float64) float64 {
 // drawn until three lie away from kinks.
 func checkGradient(t *testing.T, c Config, net nn.Config, in, out, shots int, f func(l Learner[float64], theta []float64, task *Task[float64]) func([]float64) float64) {
 	t.Helper()
+	checkGradientAt(t, 0, c, net, in, out, shots, f)
+}
+
+// checkGradientAt is checkGradient at an outer step.
+func checkGradientAt(t *testing.T, step int64, c Config, net nn.Config, in, out, shots int, f func(l Learner[float64], theta []float64, task *Task[float64]) func([]float64) float64) {
+	t.Helper()
 	m, err := nn.Build(net, nn.Flat(in, out))
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +106,7 @@ func checkGradient(t *testing.T, c Config, net nn.Config, in, out, shots int, f 
 		if try == 200 {
 			t.Fatalf("%+v: only %d of 200 points lie away from kinks", c, good)
 		}
-		task := Task[float64]{Support: samples[float64](r, shots, in, out), Query: samples[float64](r, 6, in, out)}
+		task := Task[float64]{Support: samples[float64](r, shots, in, out), Query: samples[float64](r, 6, in, out), Step: step}
 		theta, grad := start(r, l), make([]float64, l.NumParams())
 		if _, err := l.Gradient(theta, &task, grad); err != nil {
 			t.Fatal(err)
@@ -193,7 +199,10 @@ func TestFOMAMLIsTheGradientAtTheAdaptedParameters(t *testing.T) {
 
 func TestAdaptIsWhatTheLossIsOf(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
-	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true}, {Name: "fomaml"}, {Name: "ridge"}, {Name: "pooled"}} {
+	for _, c := range []Config{
+		{Name: "maml", Steps: 3, LearnRates: true}, {Name: "fomaml"}, {Name: "ridge"}, {Name: "pooled"}, {Name: "anil", Steps: 3, LearnRates: true},
+		{Name: "metasgd", Steps: 2},
+	} {
 		c.OuterLoss, c.Clip = "abs", 1
 		l, task := setup[float32](t, r, c, skipNet, 2, 2, 5)
 		theta, grad := start(r, l), make([]float32, l.NumParams())
@@ -238,6 +247,7 @@ func TestLossWeighsEveryStep(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "maml", Steps: 3, Rate: 0.1, ZeroWeight: 0.5, StepWeights: []float32{0.25, 0, 2}},
 		{Name: "ridge", ZeroWeight: 0.5},
+		{Name: "anil", Steps: 3, Rate: 0.1, ZeroWeight: 0.5, StepWeights: []float32{0.25, 0, 2}},
 	} {
 		l, task := setup[float64](t, r, c, skipNet, 2, 2, 5)
 		theta, grad := start(r, l), make([]float64, l.NumParams())

@@ -55,8 +55,11 @@ func New[T kernel.Float](c Config, m *nn.Model) (Learner[T], error) {
 		return nil, fmt.Errorf("make learner: %w", err)
 	}
 	b := base[T]{config: c, model: m, inner: inner, outer: outer, size: m.NumParams(), query: nn.NewTape[T](m, 16)}
-	if c.Name == "ridge" {
+	switch c.Name {
+	case "ridge":
 		return newRidge(b), nil
+	case "anil":
+		return newANIL(b), nil
 	}
 	return newMAML(b), nil
 }

@@ -14,6 +14,7 @@ func TestGradientAllocatesNothing(t *testing.T) {
 	for _, c := range []Config{
 		{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1}, {Name: "fomaml"}, {Name: "pooled"},
 		{Name: "ridge", OuterLoss: "abs", Clip: 4, ZeroWeight: 1},
+		{Name: "anil", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "metasgd", Steps: 2}, {Name: "mamlpp", Steps: 3, MSLSteps: 10},
 	} {
 		l, large := setup[float32](t, r, c, skipNet, 3, 2, 40)
 		_, small := setup[float32](t, r, c, skipNet, 3, 2, 5)
@@ -36,7 +37,8 @@ func TestGradientAllocatesNothing(t *testing.T) {
 // What was computed before must not show: a used learner gives the bits of a
 // fresh one.
 func TestG1_GradientIsAFunctionOfItsArguments(t *testing.T) {
-	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "ridge", ZeroWeight: 1}, {Name: "fomaml", Steps: 2}} {
+	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "ridge", ZeroWeight: 1}, {Name: "fomaml", Steps: 2},
+		{Name: "anil", Steps: 2, Rates: ParameterRates}, {Name: "metasgd", Steps: 2, ZeroWeight: 1}, {Name: "mamlpp", Steps: 3}} {
 		r := rand.New(rand.NewPCG(3, 4))
 		used, task := setup[float32](t, r, c, skipNet, 3, 2, 6)
 		fresh, other := setup[float32](t, r, c, skipNet, 3, 2, 40)
@@ -144,6 +146,16 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 		{Config{Name: "maml", InnerLoss: "abs"}, "inner_loss: abs has no curvature"},
 		{Config{Name: "maml", OuterLoss: "mae"}, "outer_loss: make loss: name: unknown"},
 		{Config{Name: "ridge", Precision: -1}, "precision: -1"},
+		{Config{Name: "anli"}, `did you mean "anil"?`},
+		{Config{Name: "maml", Rates: "layr"}, `did you mean "layer"?`},
+		{Config{Name: "maml", Rates: ScalarRate, LearnRates: true}, "rates: scalar beside learn_rates"},
+		{Config{Name: "pooled", Rates: ParameterRates}, "rates: parameter for pooled"},
+		{Config{Name: "metasgd", Rates: LayerRates}, "rates: layer for metasgd"},
+		{Config{Name: "maml", RateMax: 0.1}, "rate_max: 0.1 with rate 0.01 and rates scalar"},
+		{Config{Name: "metasgd", Rate: 0.2, RateMax: 0.1}, "rate_max: 0.1 with rate 0.2"},
+		{Config{Name: "maml", MSLSteps: -1}, "msl_steps: -1"},
+		{Config{Name: "ridge", FirstOrderSteps: 3}, "first_order_steps: 3 for ridge"},
+		{Config{Name: "mamlpp", Steps: 1, MSLSteps: 5, StepWeights: []float32{1}}, "msl_steps: 5 beside step_weights"},
 	} {
 		if _, err := New[float32](c.c, m); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.c, err, c.want)
@@ -159,7 +171,8 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 
 func TestParamsCoverTheVector(t *testing.T) {
 	m, _ := nn.Build(skipNet, nn.Flat(3, 2))
-	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true}, {Name: "ridge"}, {Name: "pooled"}} {
+	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true}, {Name: "ridge"}, {Name: "pooled"},
+		{Name: "anil", Steps: 2, LearnRates: true}, {Name: "anil", Rates: ParameterRates}, {Name: "metasgd", Steps: 3}, {Name: "mamlpp"}} {
 		l, err := New[float32](c, m)
 		if err != nil {
 			t.Fatal(err)

@@ -18,16 +18,20 @@ import (
 //	lambda_k = lambda_{k+1} - H_k (a_k*lambda_{k+1}) + w_k grad Lq(theta_k)
 //
 // where H_k is the Hessian of the support loss at theta_k. The gradient for the
-// rate of a layer at step k is -lambda_{k+1}.g_k over that layer. fomaml drops
-// the H term; pooled is K = 0. Memory: K+3 copies of the parameters, 2K+3 with
-// learned rates, the gradient included.
+// rates of step k is -lambda_{k+1}*g_k, summed over what shares a rate: a layer at
+// a step, or in metasgd a parameter over all steps. fomaml drops the H term, and
+// so do all for the first FirstOrderSteps outer steps; pooled is K = 0. A pass at
+// theta_k is one with k steps behind it (nn.Tape.SetStep), the query's too.
+//
+// Memory: K+3 copies of the parameters, with learned rates 2K+3, the gradient for
+// the parameters included.
 type maml[T kernel.Float] struct {
 	base[T]
 	steps       int
 	secondOrder bool
-	groups      []nn.Group // layers, each with one rate per step
-	weights     []T        // w_0..w_K
-	support     []step[T]  // k = 0..K-1
+	rates       rates[T]
+	weights     []T       // w_0..w_K
+	support     []step[T] // k = 0..K-1
 	v, hv       []T
 	losses      []T // Lq(theta_k), where w_k is not zero
 }
@@ -42,16 +46,15 @@ type step[T kernel.Float] struct {
 
 func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	c := b.config
-	m := &maml[T]{base: b, steps: c.Steps, secondOrder: c.Name == "maml", groups: b.model.Groups()}
-	if c.Name == "pooled" {
-		m.steps = 0
-	}
-	m.weights = stepWeights[T](c, m.steps)
+	m := &maml[T]{base: b, steps: c.InnerSteps(), secondOrder: c.Name != "fomaml"}
+	m.rates = newRates[T](c, m.steps, m.size, b.model.Groups())
+	m.weights = fixedWeights[T](c, m.steps)
 	m.losses = make([]T, m.steps+1)
 	m.v, m.hv = make([]T, m.size), make([]T, m.size)
-	for range m.steps {
+	for k := range m.steps {
 		s := step[T]{tape: nn.NewTape[T](b.model, 16), grad: m.hv, next: make([]T, m.size)}
-		if c.LearnRates {
+		s.tape.SetStep(k)
+		if m.rates.learned() {
 			s.grad = make([]T, m.size)
 		}
 		m.support = append(m.support, s)
@@ -59,53 +62,26 @@ func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	return m
 }
 
-// stepWeights returns w_0..w_K.
-func stepWeights[T kernel.Float](c Config, steps int) []T {
-	w := make([]T, steps+1)
-	w[steps] = 1
-	for i, v := range c.StepWeights {
-		if steps > 0 {
-			w[i+1] = T(v)
-		}
-	}
-	if steps > 0 {
-		w[0] = T(c.ZeroWeight)
-	}
-	return w
-}
-
-func (m *maml[T]) NumParams() int {
-	if m.config.LearnRates {
-		return m.size + m.steps*len(m.groups)
-	}
-	return m.size
-}
+func (m *maml[T]) NumParams() int { return m.size + m.rates.len() }
 
 func (m *maml[T]) Params() []nn.Param {
-	if m.config.LearnRates {
-		return extend(m.model, "rates", m.steps, len(m.groups))
+	if m.rates.learned() {
+		return extend(m.model, "rates", m.rates.shape()...)
 	}
 	return m.model.Params()
 }
 
 func (m *maml[T]) Init(seed uint64, theta []float32) {
 	m.model.Init(seed, theta[:m.size])
-	for i := range theta[m.size:] {
-		theta[m.size+i] = m.config.Rate
-	}
-}
-
-// rate returns the rate of layer g at step k.
-func (m *maml[T]) rate(theta []T, k, g int) T {
-	if !m.config.LearnRates {
-		return T(m.config.Rate)
-	}
-	return theta[m.size+min(k, m.steps-1)*len(m.groups)+g]
+	m.rates.start(m.config, seed, theta[m.size:])
 }
 
 func (m *maml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	if err := m.checkTask(task, theta, grad, m.NumParams()); err != nil {
 		return 0, err
+	}
+	if m.config.MSLSteps > 0 {
+		anneal(m.weights, task.Step, m.config.MSLSteps)
 	}
 	var loss T
 	if task.Support.N == 0 {
@@ -116,10 +92,12 @@ func (m *maml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	return loss, finite(loss, grad)
 }
 
-// unadapted is Gradient with nothing to adapt on: all theta_k are theta.
+// unadapted is Gradient with nothing to adapt on: all theta_k are theta, with no
+// step behind it.
 func (m *maml[T]) unadapted(theta []T, task *Task[T], grad []T) T {
 	w := kernel.TreeSum(m.weights)
 	clear(grad[m.size:])
+	m.query.SetStep(0)
 	loss := m.queryGradient(theta[:m.size], &task.Query, grad[:m.size])
 	kernel.Scale(grad[:m.size], w, grad[:m.size])
 	return w * loss
@@ -127,32 +105,38 @@ func (m *maml[T]) unadapted(theta []T, task *Task[T], grad []T) T {
 
 // adapted is Gradient by the recursion; lambda is grad's part of the model.
 func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
+	learned, lambda := theta[m.size:], grad[:m.size]
+	clear(grad[m.size:])
 	at := theta[:m.size]
 	for k := range m.support {
 		s := &m.support[k]
 		m.supportGradient(at, &task.Support, s)
-		m.descend(s.next, at, theta, k, s.grad)
+		m.rates.descend(s.next, at, s.grad, learned, k)
 		at = s.next
 	}
-	lambda := grad[:m.size]
-	m.losses[m.steps] = m.queryGradient(at, &task.Query, lambda)
+	m.losses[m.steps] = m.scoreAt(m.steps, at, task, lambda)
 	if w := m.weights[m.steps]; w != 1 {
 		kernel.Scale(lambda, w, lambda)
 	}
+	second := m.secondOrder && task.Step >= m.config.FirstOrderSteps
 	for k := m.steps - 1; k >= 0; k-- {
 		at = m.thetaAt(theta, k)
-		s := &m.support[k]
-		if m.config.LearnRates {
-			m.rateGradient(lambda, s.grad, grad[m.size+k*len(m.groups):])
-		}
-		if m.secondOrder {
-			m.curve(lambda, at, theta, k, &task.Support)
+		m.rates.gradient(grad[m.size:], lambda, m.support[k].grad, k)
+		if second {
+			m.rates.scale(m.v, lambda, learned, k)
+			m.curve(at, k, &task.Support)
+			kernel.Axpy(lambda, lambda, -1, m.hv)
 		}
 		if w := m.weights[k]; w != 0 {
-			m.losses[k] = m.queryGradient(at, &task.Query, m.hv)
+			m.losses[k] = m.scoreAt(k, at, task, m.hv)
 			kernel.Axpy(lambda, lambda, w, m.hv)
 		}
 	}
+	return m.loss()
+}
+
+// loss is the sum of w_k Lq(theta_k) over k.
+func (m *maml[T]) loss() T {
 	var sum kernel.Chain[T]
 	for k, w := range m.weights {
 		if w != 0 {
@@ -160,6 +144,12 @@ func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 		}
 	}
 	return sum.Sum()
+}
+
+// scoreAt is queryGradient at theta_k.
+func (m *maml[T]) scoreAt(k int, at []T, task *Task[T], grad []T) T {
+	m.query.SetStep(k)
+	return m.queryGradient(at, &task.Query, grad)
 }
 
 // thetaAt returns theta_k.
@@ -179,35 +169,14 @@ func (m *maml[T]) supportGradient(theta []T, b *Batch[T], s *step[T]) {
 	s.tape.Backward(theta, s.dy, s.grad)
 }
 
-// descend sets next to at - a_k*g, the rates being in theta.
-func (m *maml[T]) descend(next, at, theta []T, k int, g []T) {
-	if !m.config.LearnRates {
-		kernel.Axpy(next, at, -T(m.config.Rate), g)
-		return
-	}
-	for i, l := range m.groups {
-		kernel.Axpy(next[l.Lo:l.Hi], at[l.Lo:l.Hi], -m.rate(theta, k, i), g[l.Lo:l.Hi])
-	}
-}
-
-// curve subtracts H_k (a_k*lambda) from lambda, H_k being at the parameters at.
-func (m *maml[T]) curve(lambda, at, theta []T, k int, b *Batch[T]) {
-	for i, l := range m.groups {
-		kernel.Scale(m.v[l.Lo:l.Hi], m.rate(theta, k, i), lambda[l.Lo:l.Hi])
-	}
+// curve sets hv to H_k v, H_k being at the parameters at, whose passes are on the
+// tape of step k.
+func (m *maml[T]) curve(at []T, k int, b *Batch[T]) {
 	s, out := &m.support[k], m.model.Out()
 	ry := s.tape.RForward(at, m.v)
 	s.rdy = room(s.rdy, b.N*out)
 	nn.RGrad(m.inner, b.N, out, s.tape.Outputs(), b.Y, b.W, ry, s.rdy)
 	s.tape.RBackward(at, m.v, s.rdy, m.hv)
-	kernel.Axpy(lambda, lambda, -1, m.hv)
-}
-
-// rateGradient sets the gradient of each layer's rate to -lambda.g.
-func (m *maml[T]) rateGradient(lambda, g, rates []T) {
-	for i, l := range m.groups {
-		rates[i] = -kernel.Dot(lambda[l.Lo:l.Hi], g[l.Lo:l.Hi])
-	}
 }
 
 func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T], error) {
@@ -220,13 +189,19 @@ func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 	if steps < 0 {
 		steps = m.steps
 	}
-	at := append([]T(nil), theta[:m.size]...)
-	if support.N > 0 {
-		s := step[T]{tape: nn.NewTape[T](m.model, support.N), grad: m.hv}
-		for k := range steps {
-			m.supportGradient(at, support, &s)
-			m.descend(at, at, theta, k, s.grad)
-		}
+	if support.N == 0 {
+		steps = 0
 	}
-	return m.newPredictor(at)
+	at := append([]T(nil), theta[:m.size]...)
+	s := step[T]{tape: nn.NewTape[T](m.model, support.N), grad: m.hv}
+	for k := range steps {
+		s.tape.SetStep(k)
+		m.supportGradient(at, support, &s)
+		m.rates.descend(at, at, s.grad, theta[m.size:], k)
+	}
+	p, err := m.newPredictor(at)
+	if err == nil {
+		p.tape.SetStep(steps)
+	}
+	return p, err
 }

@@ -19,13 +19,7 @@ const (
 
 // recur turns lambda_{k+1} into lambda_k by one of the placements.
 func (m *maml[T]) recur(p placement, lambda, at, theta []T, k int, b *Batch[T]) {
-	scale := func(x []T) {
-		for i, l := range m.groups {
-			for j := l.Lo; j < l.Hi; j++ {
-				x[j] *= m.rate(theta, k, i)
-			}
-		}
-	}
+	scale := func(x []T) { m.rates.scale(x, x, theta[m.size:], k) }
 	v := append([]T(nil), lambda...)
 	if p == before || p == both {
 		scale(v)
@@ -49,7 +43,7 @@ func (m *maml[T]) mutated(p placement, theta []T, task *Task[T]) []T {
 	at := theta[:m.size]
 	for k := range m.support {
 		m.supportGradient(at, &task.Support, &m.support[k])
-		m.descend(m.support[k].next, at, theta, k, m.support[k].grad)
+		m.rates.descend(m.support[k].next, at, m.support[k].grad, theta[m.size:], k)
 		at = m.support[k].next
 	}
 	lambda := make([]T, m.size)

@@ -31,3 +31,12 @@ func (s *stream) fill(x []float32, limit float64) {
 		x[i] = float32(limit * s.signed())
 	}
 }
+
+// Uniform fills x with numbers uniform in [lo, hi), from a stream keyed by seed
+// and name: for what is learned beside a model's own tensors.
+func Uniform(seed uint64, name string, x []float32, lo, hi float32) {
+	s, middle, limit := newStream(seed, name), (float64(lo)+float64(hi))/2, (float64(hi)-float64(lo))/2
+	for i := range x {
+		x[i] = min(max(float32(middle+float64(limit*s.signed())), lo), hi)
+	}
+}

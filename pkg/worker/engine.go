@@ -62,9 +62,7 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 	if err != nil {
 		return nil, err
 	}
-	pooled := c
-	pooled.Name, pooled.Steps, pooled.LearnRates, pooled.StepWeights, pooled.ZeroWeight = "pooled", 0, false, nil, 0
-	for _, c := range []learner.Config{c, pooled} {
+	for _, c := range []learner.Config{c, c.Pooled()} {
 		l, err := learner.New[float32](c, model)
 		if err != nil {
 			return nil, err
@@ -187,8 +185,9 @@ func (e *engine) train(j *job) error {
 		if err := e.family.Sample(taskshards.Train, e.spec.Seed, uint64(w.Step), uint64(task), &e.task); err != nil {
 			return metatrain.Partial{}, err
 		}
-		grad := e.vector()[:l.NumParams()]
-		loss, err := l.Gradient(j.theta[:l.NumParams()], learnerTask(&e.task), grad)
+		grad, t := e.vector()[:l.NumParams()], learnerTask(&e.task)
+		t.Step = w.Step
+		loss, err := l.Gradient(j.theta[:l.NumParams()], t, grad)
 		grad = grad[:e.params]
 		clear(grad[l.NumParams():]) // what only the base model's learner has stays as it is
 		return metatrain.Partial{Vec: grad, Metrics: []float64{float64(loss)}, Tasks: 1}, err

@@ -298,3 +298,25 @@ func TestSteadyStateAllocatesLittle(t *testing.T) {
 		t.Errorf("%d vectors lie ready, %d before: expected as many, and about log tasks", len(e.free), held)
 	}
 }
+
+// Learners that anneal see the outer step: here the Hessian counts from step 3 on.
+func TestTrainTellsTheOuterStep(t *testing.T) {
+	payload := func(options string, step int64) string {
+		spec, _ := read(t, tiny, "learner.name=maml")
+		spec.Learner.Options = json.RawMessage(options)
+		e, err := newEngine(spec, BuiltinFamilies(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := e.job(t, metatrain.Train, 1, metatrain.Node{})
+		j.lease.Work.Step = step
+		return string(e.must(t, j).payload)
+	}
+	const plain, annealed, never = `{"rate":0.1}`, `{"rate":0.1,"first_order_steps":3}`, `{"rate":0.1,"first_order_steps":9}`
+	if payload(annealed, 2) != payload(never, 2) || payload(annealed, 2) == payload(plain, 2) {
+		t.Error("step 2 is not of first order")
+	}
+	if payload(annealed, 3) != payload(plain, 3) || payload(annealed, 3) == payload(never, 3) {
+		t.Error("step 3 is not of second order")
+	}
+}
