@@ -187,7 +187,7 @@ func (a *anil[T]) curve(h []T, k int, b *Batch[T]) {
 
 // back adds dy h^T to dphi [n][f].
 func (a *anil[T]) back(n int, dy, h, dphi []T) {
-	nn.Transpose(a.hT, h[:a.f*a.out], a.f, a.out)
+	kernel.Transpose(a.hT, h[:a.f*a.out], a.f, a.out)
 	kernel.Gemm(kernel.FromC, nil, n, a.f, a.out, dy, a.out, 1, a.hT, a.f, dphi, a.f)
 }
 

@@ -55,15 +55,15 @@ func newLaneMAML(m *maml[float32]) *laneMAML {
 	}
 	for range m.steps {
 		s := laneStep{tape: nn.NewLaneTape(m.model, 1), next: kernel.NewLanes(m.size)}
-		if m.config.LearnRates {
+		if m.rates.learned() {
 			s.grad = kernel.NewLanes(m.size)
 		}
 		l.steps = append(l.steps, s)
-		if len(l.rates) == 0 || m.config.LearnRates {
+		if len(l.rates) == 0 || m.rates.learned() {
 			l.rates = append(l.rates, make([]float32, m.size))
 		}
 	}
-	if m.steps > 0 && !m.config.LearnRates {
+	if m.steps > 0 && !m.rates.learned() {
 		l.spread(nil)
 		for len(l.rates) < m.steps {
 			l.rates = append(l.rates, l.rates[0])
@@ -75,13 +75,20 @@ func newLaneMAML(m *maml[float32]) *laneMAML {
 // spread sets the rates of each step for each parameter.
 func (l *laneMAML) spread(theta []float32) {
 	for k, rates := range l.rates {
-		for i, g := range l.m.groups {
-			r := l.m.rate(theta, k, i)
-			part := rates[g.Lo:g.Hi]
-			for j := range part {
-				part[j] = r
-			}
+		if !l.m.rates.learned() {
+			fill(rates, l.m.rates.fixed)
+			continue
 		}
+		for i, a := range l.m.rates.at(theta[l.m.size:], k) {
+			g := l.m.rates.groups[i]
+			fill(rates[g.Lo:g.Hi], a)
+		}
+	}
+}
+
+func fill(x []float32, v float32) {
+	for i := range x {
+		x[i] = v
 	}
 }
 
@@ -100,7 +107,7 @@ func (l *laneMAML) unadapted(theta []float32, loss *[nn.Lanes]float32) {
 // adapted is maml's.
 func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
 	m := l.m
-	if m.config.LearnRates {
+	if m.rates.learned() {
 		l.spread(theta)
 	}
 	at := nn.LaneParams{X: theta[:m.size], Shared: true}
@@ -111,11 +118,11 @@ func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
 	l.use, l.k, l.last = useStart, m.steps, !l.changes(m.steps)
 	l.queryGradient(at, &l.losses[m.steps], m.weights[m.steps])
 	for k := m.steps - 1; k >= 0; k-- {
-		if at = l.thetaAt(theta, k); m.config.LearnRates {
+		if at = l.thetaAt(theta, k); m.rates.learned() {
 			l.rateGradient(k)
 		}
 		w := m.weights[k]
-		if m.secondOrder {
+		if m.second {
 			l.use, l.k, l.last = useCurve, k, k == 0 && w == 0
 			l.curve(at)
 		}
@@ -129,7 +136,7 @@ func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
 
 // changes reports whether anything changes lambda_k.
 func (l *laneMAML) changes(k int) bool {
-	if l.m.secondOrder && k > 0 {
+	if l.m.second && k > 0 {
 		return true
 	}
 	for _, w := range l.m.weights[:k] {
@@ -207,18 +214,18 @@ func (l *laneMAML) Take(lo int, g []float32) {
 	if l.last {
 		kernel.LaneSum(l.sum[lo:hi], part, &l.mask)
 	}
-	if l.m.secondOrder && l.k > 0 && (l.use != useCurve || l.m.weights[l.k] == 0) {
+	if l.m.second && l.k > 0 && (l.use != useCurve || l.m.weights[l.k] == 0) {
 		kernel.LaneScale(l.v[lo*nn.Lanes:hi*nn.Lanes], l.rates[l.k-1][lo:hi], part)
 	}
 }
 
 // kept reports whether lambda is read after the use at hand.
-func (l *laneMAML) kept() bool { return !l.last || l.k > 0 && l.m.config.LearnRates }
+func (l *laneMAML) kept() bool { return !l.last || l.k > 0 && l.m.rates.learned() }
 
 // step is the part [lo, hi) of an inner step.
 func (l *laneMAML) step(lo, hi int, g []float32) {
 	s, at := &l.steps[l.k], l.at.X
-	if l.m.config.LearnRates {
+	if l.m.rates.learned() {
 		copy(s.grad[lo*nn.Lanes:hi*nn.Lanes], g)
 	}
 	if l.at.Shared {
@@ -231,14 +238,14 @@ func (l *laneMAML) step(lo, hi int, g []float32) {
 
 // rateGradient sums the gradients of step k's rates, -lambda.g over each layer.
 func (l *laneMAML) rateGradient(k int) {
-	for i, g := range l.m.groups {
+	for i, g := range l.m.rates.groups {
 		var dot [nn.Lanes]float32
 		lo, hi := g.Lo*nn.Lanes, g.Hi*nn.Lanes
 		kernel.LaneDot(&dot, l.lambda[lo:hi], l.steps[k].grad[lo:hi])
 		for lane, x := range dot {
 			dot[lane] = -x
 		}
-		at := l.m.size + k*len(l.m.groups) + i
+		at := l.m.size + k*len(l.m.rates.groups) + i
 		kernel.LaneSum(l.sum[at:at+1], dot[:], &l.mask)
 	}
 }

@@ -17,7 +17,7 @@ type Group struct{ lanes *laneMAML }
 // over lanes.
 func NewGroup(l Learner[float32]) *Group {
 	m, ok := l.(*maml[float32])
-	if !ok || !m.model.Lanes() {
+	if !ok || !m.model.Lanes() || m.rates.kind == ParameterRates {
 		return nil
 	}
 	return &Group{newLaneMAML(m)}
@@ -31,7 +31,7 @@ func GroupBytes(l Learner[float32]) int {
 		return 0
 	}
 	copies := m.steps + 2
-	if m.config.LearnRates {
+	if m.rates.learned() {
 		copies += m.steps
 	}
 	return copies * m.size * nn.Lanes * 4
@@ -111,6 +111,7 @@ func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) 
 	if first == nil {
 		return false
 	}
+	l.m.prepare(first.Step)
 	in, out := l.m.model.In(), l.m.model.Out()
 	l.support.put(tasks, first, supportOf, in, out)
 	l.query.put(tasks, first, queryOf, in, out)

@@ -27,13 +27,15 @@ import (
 // the parameters included.
 type maml[T kernel.Float] struct {
 	base[T]
-	steps       int
-	secondOrder bool
-	rates       rates[T]
-	weights     []T       // w_0..w_K
-	support     []step[T] // k = 0..K-1
-	v, hv       []T
-	losses      []T // Lq(theta_k), where w_k is not zero
+	steps   int
+	rates   rates[T]
+	support []step[T] // k = 0..K-1
+	v, hv   []T
+	losses  []T // Lq(theta_k), where w_k is not zero
+
+	// At the outer step at hand.
+	second  bool // the Hessian counts
+	weights []T  // w_0..w_K
 }
 
 // step is what is kept of inner step k: the tape and output gradient at theta_k,
@@ -46,7 +48,7 @@ type step[T kernel.Float] struct {
 
 func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	c := b.config
-	m := &maml[T]{base: b, steps: c.InnerSteps(), secondOrder: c.Name != "fomaml"}
+	m := &maml[T]{base: b, steps: c.InnerSteps()}
 	m.rates = newRates[T](c, m.steps, m.size, b.model.Groups())
 	m.weights = fixedWeights[T](c, m.steps)
 	m.losses = make([]T, m.steps+1)
@@ -80,9 +82,7 @@ func (m *maml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	if err := m.checkTask(task, theta, grad, m.NumParams()); err != nil {
 		return 0, err
 	}
-	if m.config.MSLSteps > 0 {
-		anneal(m.weights, task.Step, m.config.MSLSteps)
-	}
+	m.prepare(task.Step)
 	var loss T
 	if task.Support.N == 0 {
 		loss = m.unadapted(theta, task, grad)
@@ -90,6 +90,14 @@ func (m *maml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 		loss = m.adapted(theta, task, grad)
 	}
 	return loss, finite(loss, grad)
+}
+
+// prepare sets what changes with the outer step.
+func (m *maml[T]) prepare(step int64) {
+	m.second = m.config.Name != "fomaml" && step >= m.config.FirstOrderSteps
+	if m.config.MSLSteps > 0 {
+		anneal(m.weights, step, m.config.MSLSteps)
+	}
 }
 
 // unadapted is Gradient with nothing to adapt on: all theta_k are theta, with no
@@ -118,11 +126,10 @@ func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 	if w := m.weights[m.steps]; w != 1 {
 		kernel.Scale(lambda, w, lambda)
 	}
-	second := m.secondOrder && task.Step >= m.config.FirstOrderSteps
 	for k := m.steps - 1; k >= 0; k-- {
 		at = m.thetaAt(theta, k)
 		m.rates.gradient(grad[m.size:], lambda, m.support[k].grad, k)
-		if second {
+		if m.second {
 			m.rates.scale(m.v, lambda, learned, k)
 			m.curve(at, k, &task.Support)
 			kernel.Axpy(lambda, lambda, -1, m.hv)
