@@ -11,14 +11,12 @@ type builder struct {
 	m     *Model
 	at    []int
 	named map[string]int
+	depth int // of residuals
 }
 
 // Build returns the model of c for samples of a shape. Errors name the field or
 // layer, the shapes, what was found and what was expected.
 func Build(c Config, s Shape) (*Model, error) {
-	if c.Activation == "" {
-		c.Activation = "relu"
-	}
 	m, err := build(c, s)
 	if err != nil {
 		return nil, fmt.Errorf("build model: %w", err)
@@ -30,87 +28,75 @@ func build(c Config, s Shape) (*Model, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.Activation == "" {
+		c.Activation = "relu"
+	}
 	s.In = slices.Clone(s.In)
 	c.Hidden = slices.Clone(c.Hidden)
 	b := &builder{m: &Model{config: c, shape: s}, at: s.In, named: map[string]int{}}
-	var err error
-	switch c.Name {
-	case "mlp":
-		err = b.mlp(c)
-	case "layers":
-		err = b.layers(c.Layers)
-	default:
-		err = unknown("name", c.Name, "mlp", "layers")
-	}
-	if err != nil {
+	if err := b.model(c); err != nil {
 		return nil, err
 	}
-	if b.m.size > maxParams {
-		return nil, fmt.Errorf("%d parameters, expected at most %d", b.m.size, maxParams)
-	}
-	return b.m, nil
+	return b.m, b.fits()
 }
 
-// mlp appends dense layers with an activation after each, and the head.
-func (b *builder) mlp(c Config) error {
-	if !slices.Contains(activations, c.Activation) {
-		return unknown("activation", c.Activation, activations...)
-	}
-	if c.Skip && len(c.Hidden) == 0 {
-		return fmt.Errorf("skip: set with no hidden layer to skip; leave it out, the model is linear already")
-	}
-	in := b.m.shape.Size()
-	b.at = []int{in}
-	for _, h := range c.Hidden {
-		if err := b.layer(LayerSpec{Kind: "dense", Units: h}); err != nil {
-			return err
-		}
-		if err := b.layer(LayerSpec{Kind: c.Activation}); err != nil {
-			return err
-		}
-	}
-	own := b.at[0]
-	if c.Skip {
-		b.append("skip", LayerSpec{}, []int{own + in})
-	}
-	b.head(own)
-	return nil
-}
-
-// layers appends a list of layers and the head.
+// layers appends a list of layers.
 func (b *builder) layers(list []LayerSpec) error {
 	for i, l := range list {
 		if err := b.layer(l); err != nil {
 			return fmt.Errorf("layers[%d]: %w", i, err)
 		}
 	}
-	if len(b.at) > 1 {
-		return fmt.Errorf("layers: the head got shape %v, expected [features]; end the list with flatten or a pool over everything", b.at)
-	}
-	b.head(b.at[0])
 	return nil
-}
-
-// head appends the last dense layer. Of its inputs the first own ones were
-// computed; a skip's start with weights of zero.
-func (b *builder) head(own int) {
-	b.dense("head", b.m.shape.Out, own)
 }
 
 // layer appends the layer of a spec.
 func (b *builder) layer(l LayerSpec) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	var err error
 	switch l.Kind {
 	case "dense":
-		return b.hidden(l)
-	case "relu", "tanh", "sigmoid", "gelu":
-		b.append(l.Kind, l, b.at)
-		return nil
+		err = b.hidden(l)
+	case "conv1d", "conv2d":
+		err = b.conv(l)
+	case "maxpool", "avgpool":
+		err = b.pool(l)
+	case "flatten":
+		err = b.flatten()
+	case "last":
+		err = b.last()
+	case "residual":
+		err = b.residual(l)
 	case "batchnorm":
-		return b.batchnorm(l)
+		err = b.batchnorm(l)
 	case "layernorm":
-		return b.layernorm(l)
+		err = b.layernorm(l)
+	default: // elementwise, without options
+		b.append(l.Kind, l, b.at)
 	}
-	return unknown("kind", l.Kind, "dense", "batchnorm", "layernorm", "relu", "tanh", "sigmoid", "gelu")
+	if err != nil {
+		return err
+	}
+	return b.fits()
+}
+
+// fits refuses a model that has grown too large.
+func (b *builder) fits() error {
+	last := b.m.steps[len(b.m.steps)-1]
+	switch {
+	case len(b.m.steps) > maxLayers:
+		return fmt.Errorf("%d layers, expected at most %d", len(b.m.steps), maxLayers)
+	case b.m.size > maxParams:
+		return fmt.Errorf("%d parameters, expected at most %d", b.m.size, maxParams)
+	case volume(last.out) > maxSample:
+		return fmt.Errorf("shape %v of %d elements per sample, expected at most %d", last.out, volume(last.out), maxSample)
+	}
+	return nil
 }
 
 // hidden appends a dense layer named by its number.
@@ -126,13 +112,28 @@ func (b *builder) hidden(l LayerSpec) error {
 	return nil
 }
 
-// dense appends a dense layer: weights [in][out], then bias [out].
+// dense appends a dense layer: weights [in][out], then bias [out]. Of its inputs
+// the first own ones were computed; the weights of others start at zero.
 func (b *builder) dense(name string, out, own int) {
 	in := b.at[0]
 	b.append("dense", LayerSpec{}, []int{out})
-	b.param(name+".w", []int{in, out}, start{kind: "uniform", fan: own, n: own * out})
-	b.param(name+".b", []int{out}, start{kind: "uniform", fan: own, n: out})
+	b.linear(name, []int{in, out}, own, out, own*out)
 	b.group(name)
+}
+
+// linear adds the weights of a linear map and its bias, which start as the model's
+// Init says: of the weights the first n elements, by the inputs and outputs that
+// meet in one of them.
+func (b *builder) linear(name string, shape []int, fanIn, fanOut, n int) {
+	kind, out := b.m.config.Init, shape[len(shape)-1]
+	s := start{kind: kind, fan: fanIn, fanOut: fanOut, n: n}
+	bias := start{}
+	if kind == "" {
+		s.kind = "uniform"
+		bias = start{kind: "uniform", fan: fanIn, n: out}
+	}
+	b.param(name+".w", shape, s)
+	b.param(name+".b", []int{out}, bias)
 }
 
 // name numbers the layers of a kind.

@@ -23,7 +23,8 @@ type Layer[T kernel.Float] interface {
 // Signals are what passes through one layer for a batch of n samples: X and Y, of
 // n times the layer's in and out elements (see step for their order), their
 // gradients DX and DY, and the R-values of all four. Input is the model's own
-// input [n][in]. A nil RX is zero; a nil DX or RDX is not wanted. Step is the
+// input [n][in]. A nil RX is zero and a nil DX or RDX is not wanted: so for the
+// first layer with parameters; those before it only get Forward. Step is the
 // number of inner steps that theta has behind it, for layers with parameters or
 // statistics per step.
 type Signals[T kernel.Float] struct {
@@ -32,8 +33,27 @@ type Signals[T kernel.Float] struct {
 }
 
 // newLayer returns the layer of s; before are those of the steps before it.
-func newLayer[T kernel.Float](s step, _ []Layer[T]) Layer[T] {
+func newLayer[T kernel.Float](s step, before []Layer[T]) Layer[T] {
 	switch s.kind {
+	case "spread":
+		return &spread[T]{volume(s.out[:len(s.out)-1]), s.out[len(s.out)-1]}
+	case "conv":
+		w, _ := windowOf(s.spec, s.in)
+		return newConv[T](w, s.in[len(s.in)-1], s.spec.Filters)
+	case "maxpool":
+		w, _ := windowOf(s.spec, s.in)
+		return newMaxpool[T](w, s.in[len(s.in)-1])
+	case "avgpool":
+		w, _ := windowOf(s.spec, s.in)
+		return newAvgpool[T](w, s.in[len(s.in)-1])
+	case "flatten":
+		return &flatten[T]{volume(s.in[:len(s.in)-1]), s.in[len(s.in)-1]}
+	case "last":
+		return last[T]{}
+	case "fork":
+		return &fork[T]{}
+	case "join":
+		return newJoin(s, before)
 	case "dense":
 		return &dense[T]{in: s.in[0], out: s.out[0], one: []T{1}}
 	case "relu", "tanh", "sigmoid", "gelu":
@@ -44,36 +64,4 @@ func newLayer[T kernel.Float](s step, _ []Layer[T]) Layer[T] {
 		return newLayerNorm[T](s)
 	}
 	return &skip[T]{hidden: s.in[0], in: s.out[0] - s.in[0]}
-}
-
-// skip widens the last hidden layer by the model's input: Y = [X, Input].
-type skip[T kernel.Float] struct{ hidden, in int }
-
-func (l *skip[T]) Forward(_ []T, n int, s *Signals[T]) { l.widen(n, s.Y, s.X, s.Input) }
-
-func (l *skip[T]) Backward(_, _ []T, n int, s *Signals[T]) { l.narrow(n, s.DX, s.DY) }
-
-func (l *skip[T]) RForward(_, _ []T, n int, s *Signals[T]) { l.widen(n, s.RY, s.RX, nil) }
-
-func (l *skip[T]) RBackward(_, _, _ []T, n int, s *Signals[T]) { l.narrow(n, s.RDX, s.RDY) }
-
-// widen sets each row of y to that of x, then that of more (nil: zeros).
-func (l *skip[T]) widen(n int, y, x, more []T) {
-	w := l.hidden + l.in
-	for i := range n {
-		row := y[i*w:][:w]
-		copy(row, x[i*l.hidden:][:l.hidden])
-		if more == nil {
-			clear(row[l.hidden:])
-		} else {
-			copy(row[l.hidden:], more[i*l.in:])
-		}
-	}
-}
-
-// narrow sets each row of x to the first part of that of y.
-func (l *skip[T]) narrow(n int, x, y []T) {
-	for i := range n {
-		copy(x[i*l.hidden:][:l.hidden], y[i*(l.hidden+l.in):])
-	}
 }

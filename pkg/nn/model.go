@@ -51,6 +51,8 @@ type step struct {
 	in, out []int
 	lo, hi  int // its parameters
 	sets    int // of parameters per inner step
+	// beside is the shape that the fork of a join got, where the two differ.
+	beside []int
 }
 
 // NumParams is the length of the flat parameter vector.

@@ -3,6 +3,7 @@ package nn
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,12 @@ type problem struct {
 
 func newProblem(t *testing.T, r *rand.Rand, c Config, loss string, clip float64, in, out, n int) problem {
 	t.Helper()
-	m, err := Build(c, Flat(in, out))
+	return newShaped(t, r, c, loss, clip, Flat(in, out), n)
+}
+
+func newShaped(t *testing.T, r *rand.Rand, c Config, loss string, clip float64, s Shape, n int) problem {
+	t.Helper()
+	m, err := Build(c, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -35,7 +41,7 @@ func newProblem(t *testing.T, r *rand.Rand, c Config, loss string, clip float64,
 	if err != nil {
 		t.Fatal(err)
 	}
-	return problem{m, l, n, normal(r, m.NumParams()), normal(r, n*in), normal(r, n*out), normal(r, n)}
+	return problem{m, l, n, normal(r, m.NumParams()), normal(r, n*m.In()), normal(r, n*m.Out()), normal(r, n)}
 }
 
 func normal(r *rand.Rand, n int) []float64 {
@@ -86,6 +92,14 @@ func forEachProblem(t *testing.T, f func(t *testing.T, r *rand.Rand, p problem))
 				f(t, r, newProblem(t, r, c, loss, float64(j%2)*1.5, 4, out, 6))
 			}
 		}
+	}
+	for i, c := range shaped {
+		r := rand.New(rand.NewPCG(uint64(i), 17))
+		p := newShaped(t, r, c.Config, "mse", 0, c.Shape, 3)
+		for j := range p.theta { // what is summed over many terms stays of order one
+			p.theta[j] *= 0.5
+		}
+		f(t, r, p)
 	}
 }
 
@@ -208,7 +222,7 @@ func TestG7_BuildNamesWhatIsWrong(t *testing.T) {
 		in, out int
 		want    string
 	}{
-		{Config{Name: "mpl"}, 1, 1, `name: unknown "mpl", expected mlp or layers; did you mean "mlp"?`},
+		{Config{Name: "mpl"}, 1, 1, `name: unknown "mpl", expected conv4 or layers or mlp or tcn; did you mean "mlp"?`},
 		{Config{Name: "mlp", Activation: "rleu"}, 1, 1, `did you mean "relu"?`},
 		{Config{Name: "mlp", Hidden: []int{3, 0}}, 2, 1, "layer dense1: shape [3][0], expected [3][1 to 65536]"},
 		{Config{Name: "mlp"}, 0, 1, "input of shape [0], expected 1 to"},
@@ -230,20 +244,30 @@ func TestG7_BuildNamesWhatIsWrong(t *testing.T) {
 }
 
 func TestParamsCoverTheVector(t *testing.T) {
+	all := slices.Clone(shaped)
 	for _, c := range models {
-		m, err := Build(c, Flat(3, 2))
+		all = append(all, shapedModel{c, Flat(3, 2)})
+	}
+	for _, c := range all {
+		m, err := Build(c.Config, c.Shape)
 		if err != nil {
 			t.Fatal(err)
 		}
-		at := 0
+		at, group := 0, 0
 		for _, p := range m.Params() {
 			if p.Offset != at {
 				t.Errorf("%+v: %s starts at %d, expected %d", c, p.Name, p.Offset, at)
 			}
 			at += p.Size()
 		}
-		if h := m.Head(); at != m.NumParams() || h.Hi != at || h.Hi-h.Lo != (m.Features()+1)*m.Out() {
-			t.Errorf("%+v: tensors end at %d, head is %+v of %d", c, at, h, m.NumParams())
+		for _, g := range m.Groups() {
+			if g.Lo != group || g.Hi <= g.Lo {
+				t.Errorf("%+v: group %+v, expected to start at %d", c, g, group)
+			}
+			group = g.Hi
+		}
+		if h := m.Head(); at != m.NumParams() || group != at || h.Hi != at || h.Hi-h.Lo != (m.Features()+1)*m.Out() {
+			t.Errorf("%+v: tensors end at %d, groups at %d, head is %+v of %d", c, at, group, h, m.NumParams())
 		}
 	}
 }

@@ -1,5 +1,11 @@
 package nn
 
+import (
+	"math"
+
+	"github.com/warmstart-ml/warmstart/internal/kernel"
+)
+
 // stream is SplitMix64 (Steele, Lea and Flood, 2014), keyed by a seed and a name.
 type stream struct{ state uint64 }
 
@@ -38,5 +44,18 @@ func Uniform(seed uint64, name string, x []float32, lo, hi float32) {
 	s, middle, limit := newStream(seed, name), (float64(lo)+float64(hi))/2, (float64(hi)-float64(lo))/2
 	for i := range x {
 		x[i] = min(max(float32(middle+float64(limit*s.signed())), lo), hi)
+	}
+}
+
+// normal sets x to normal numbers of a deviation, those beyond cut deviations
+// drawn anew, by Box and Muller (1958): the cosine of each pair only.
+func (s *stream) normal(x []float32, deviation, cut float64) {
+	for i := range x {
+		z := math.Inf(1)
+		for !(math.Abs(z) <= cut) || math.IsInf(z, 0) {
+			u, turn := 0.5-float64(0.5*s.signed()), s.signed() // u in (0, 1]
+			z = math.Sqrt(-2*kernel.Log(u)) * kernel.Cos(math.Pi*turn)
+		}
+		x[i] = float32(deviation * z)
 	}
 }

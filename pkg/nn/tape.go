@@ -12,6 +12,7 @@ type Tape[T kernel.Float] struct {
 	layers  []Layer[T]
 	buffers []Signals[T] // at full size
 	signals []Signals[T] // cut to the batch
+	first   int          // the first layer with parameters: those before get Forward only
 	n, rows int
 }
 
@@ -20,6 +21,9 @@ func NewTape[T kernel.Float](m *Model, maxBatch int) *Tape[T] {
 	t := &Tape[T]{model: m, n: -1}
 	for _, s := range m.steps {
 		t.layers = append(t.layers, newLayer(s, t.layers))
+		if s.hi == 0 {
+			t.first++
+		}
 	}
 	t.buffers = make([]Signals[T], len(m.steps))
 	t.signals = make([]Signals[T], len(m.steps))
@@ -33,8 +37,11 @@ func (t *Tape[T]) grow(rows int) {
 	for i, s := range t.model.steps {
 		b := &t.buffers[i]
 		in, out := volume(s.in), volume(s.out)
-		b.Y, b.RY = make([]T, rows*out), make([]T, rows*out)
-		if i > 0 {
+		b.Y = make([]T, rows*out)
+		if i >= t.first {
+			b.RY = make([]T, rows*out)
+		}
+		if i > t.first {
 			b.DX, b.RDX = make([]T, rows*in), make([]T, rows*in)
 		}
 	}
@@ -52,13 +59,18 @@ func (t *Tape[T]) cut(n int) {
 	for i, m := range t.model.steps {
 		b, s := &t.buffers[i], &t.signals[i]
 		in, out := volume(m.in), volume(m.out)
-		s.Y, s.RY = b.Y[:n*out], b.RY[:n*out]
-		if i == 0 {
-			continue
+		s.Y = b.Y[:n*out]
+		if i > 0 {
+			s.X = t.signals[i-1].Y
 		}
-		before := &t.signals[i-1]
-		s.X, s.RX, s.DX, s.RDX = before.Y, before.RY, b.DX[:n*in], b.RDX[:n*in]
-		before.DY, before.RDY = s.DX, s.RDX
+		if i >= t.first {
+			s.RY = b.RY[:n*out]
+		}
+		if i > t.first {
+			before := &t.signals[i-1]
+			s.RX, s.DX, s.RDX = before.RY, b.DX[:n*in], b.RDX[:n*in]
+			before.DY, before.RDY = s.DX, s.RDX
+		}
 	}
 }
 
@@ -95,7 +107,7 @@ func (t *Tape[T]) Backward(theta, dy, grad []T) {
 func (t *Tape[T]) BackwardFeatures(theta, dphi, grad []T) {
 	h := t.model.Head()
 	clear(grad[h.Lo:h.Hi])
-	if i := len(t.layers) - 2; i >= 0 {
+	if i := len(t.layers) - 2; i >= t.first {
 		t.signals[i].DY = dphi[:t.n*t.model.Features()]
 		t.backward(theta, grad, i)
 		t.signals[i].DY = t.signals[i+1].DX
@@ -104,7 +116,7 @@ func (t *Tape[T]) BackwardFeatures(theta, dphi, grad []T) {
 
 // backward runs the layers from i down.
 func (t *Tape[T]) backward(theta, grad []T, i int) {
-	for ; i >= 0; i-- {
+	for ; i >= t.first; i-- {
 		s := t.model.steps[i]
 		t.layers[i].Backward(theta[s.lo:s.hi], grad[s.lo:s.hi], t.n, &t.signals[i])
 	}
@@ -112,7 +124,8 @@ func (t *Tape[T]) backward(theta, grad []T, i int) {
 
 // RForward returns the derivative [n][out] of Forward's outputs along dir.
 func (t *Tape[T]) RForward(theta, dir []T) []T {
-	for i, s := range t.model.steps {
+	for i := t.first; i < len(t.layers); i++ {
+		s := t.model.steps[i]
 		t.layers[i].RForward(theta[s.lo:s.hi], dir[s.lo:s.hi], t.n, &t.signals[i])
 	}
 	return t.last().RY
@@ -122,7 +135,7 @@ func (t *Tape[T]) RForward(theta, dir []T) []T {
 // dir, from rdy [n][out], that of dy: the product of the Hessian with dir.
 func (t *Tape[T]) RBackward(theta, dir, rdy, rgrad []T) {
 	t.last().RDY = rdy[:t.n*t.model.Out()]
-	for i := len(t.layers) - 1; i >= 0; i-- {
+	for i := len(t.layers) - 1; i >= t.first; i-- {
 		s := t.model.steps[i]
 		t.layers[i].RBackward(theta[s.lo:s.hi], dir[s.lo:s.hi], rgrad[s.lo:s.hi], t.n, &t.signals[i])
 	}
