@@ -10,7 +10,7 @@ import (
 )
 
 // names are the learners there are.
-var names = []string{"maml", "fomaml", "ridge", "pooled", "anil", "metasgd", "mamlpp"}
+var names = []string{"maml", "fomaml", "ridge", "pooled", "anil", "metasgd", "mamlpp", "reptile", "imaml"}
 
 // stepping are those of the MAML family, which take steps at a rate.
 var stepping = []string{"maml", "fomaml", "anil", "metasgd", "mamlpp"}
@@ -19,8 +19,8 @@ func takesSteps(name string) bool { return slices.Contains(stepping, name) }
 
 // Config names a learner and sets it. The zero value of a field is its default.
 type Config struct {
-	// Name is maml, fomaml, anil, metasgd, mamlpp, ridge or pooled. There is no
-	// default.
+	// Name is maml, fomaml, anil, metasgd, mamlpp, reptile, imaml, ridge or pooled.
+	// There is no default.
 	Name string `yaml:"name" json:"name"`
 	// Steps is the number K of inner steps, 1 where zero (mamlpp: 5). More steps
 	// adapt further and cost time and memory in proportion. ridge and pooled train
@@ -69,6 +69,19 @@ type Config struct {
 	// in ridge's solution, in units of the output; 0 is no limit. Heavy-tailed
 	// samples otherwise rule a small support.
 	Outlier float32 `yaml:"outlier" json:"outlier"`
+	// InnerOptimizer takes reptile's inner steps: adam (where empty) or sgd.
+	InnerOptimizer string `yaml:"inner_optimizer,omitempty" json:"inner_optimizer,omitempty"`
+	// Beta1 is the decay of the first moment of reptile's inner Adam, below 1; 0,
+	// none, is what its authors use: momentum would mix the tasks' directions.
+	Beta1 float32 `yaml:"beta1,omitempty" json:"beta1,omitempty"`
+	// Beta2 is the decay of the second moment of it, below 1; 0.999 where zero.
+	Beta2 float32 `yaml:"beta2,omitempty" json:"beta2,omitempty"`
+	// Lambda is how strongly imaml holds the adapted parameters near the base
+	// model's, 2 where zero: the weight of half the squared distance beside the
+	// support loss. It needs Rate < 2/(Lambda + the loss's curvature) to converge.
+	Lambda float32 `yaml:"lambda,omitempty" json:"lambda,omitempty"`
+	// CGSteps is the number of imaml's conjugate-gradient iterations, 5 where zero.
+	CGSteps int `yaml:"cg_steps,omitempty" json:"cg_steps,omitempty"`
 }
 
 // withDefaults fills what is zero.
@@ -98,6 +111,15 @@ func (c Config) withDefaults() Config {
 	if c.Precision == 0 {
 		c.Precision = 10
 	}
+	if c.Beta2 == 0 {
+		c.Beta2 = 0.999
+	}
+	if c.Lambda == 0 {
+		c.Lambda = 2
+	}
+	if c.CGSteps == 0 {
+		c.CGSteps = 5
+	}
 	return c
 }
 
@@ -108,9 +130,10 @@ const maxSteps = 1000
 const mslSteps = 5000
 
 // InnerSteps is the number of inner steps c trains with, 0 for learners that take
-// none: what a model's layers with parameters per step have sets for.
+// none, and for imaml, whose gradient knows their end alone: what a model's layers
+// with parameters per step have sets for.
 func (c Config) InnerSteps() int {
-	if !takesSteps(c.Name) {
+	if !takesSteps(c.Name) && c.Name != "reptile" {
 		return 0
 	}
 	return c.withDefaults().Steps
@@ -124,6 +147,9 @@ func (c Config) Pooled() Config {
 // Validate reports the first field that is wrong, what it is and what was
 // expected.
 func (c Config) Validate() error {
+	if err := c.checkUse(); err != nil {
+		return err
+	}
 	_, _, err := c.withDefaults().losses()
 	return err
 }

@@ -10,6 +10,10 @@
 //   - mamlpp: maml with learned rates per layer and step, the loss of every step
 //     weighted by annealed weights, and optionally first order at first (MAML++).
 //   - pooled: no adaptation; one model for all tasks, the comparator.
+//   - reptile: steps of Adam or SGD; the gradient is the way back over the rate
+//     (Nichol, Achiam and Schulman, 2018).
+//   - imaml: steps held near the base model; the gradient by conjugate gradients
+//     at where they end (Rajeswaran et al., 2019).
 //   - ridge: the last layer is solved for in closed form, by ridge regression
 //     around a meta-learned one (Bertinetto et al., 2019, R2-D2; Harrison et al.,
 //     2018, ALPaCA).

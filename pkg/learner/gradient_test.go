@@ -201,7 +201,7 @@ func TestAdaptIsWhatTheLossIsOf(t *testing.T) {
 	r := rand.New(rand.NewPCG(8, 8))
 	for _, c := range []Config{
 		{Name: "maml", Steps: 3, LearnRates: true}, {Name: "fomaml"}, {Name: "ridge"}, {Name: "pooled"}, {Name: "anil", Steps: 3, LearnRates: true},
-		{Name: "metasgd", Steps: 2},
+		{Name: "metasgd", Steps: 2}, {Name: "reptile", Steps: 3}, {Name: "imaml", Steps: 3},
 	} {
 		c.OuterLoss, c.Clip = "abs", 1
 		l, task := setup[float32](t, r, c, skipNet, 2, 2, 5)

@@ -49,6 +49,9 @@ var ErrDiverged = errors.New("diverged")
 // New returns the learner of c for m, or an error that names the field of c that
 // is wrong.
 func New[T kernel.Float](c Config, m *nn.Model) (Learner[T], error) {
+	if err := c.checkUse(); err != nil {
+		return nil, fmt.Errorf("make learner: %w", err)
+	}
 	c = c.withDefaults()
 	inner, outer, err := c.losses()
 	if err != nil {
@@ -60,6 +63,10 @@ func New[T kernel.Float](c Config, m *nn.Model) (Learner[T], error) {
 		return newRidge(b), nil
 	case "anil":
 		return newANIL(b), nil
+	case "reptile":
+		return newReptile(b), nil
+	case "imaml":
+		return newIMAML(b), nil
 	}
 	return newMAML(b), nil
 }

@@ -15,6 +15,7 @@ func TestGradientAllocatesNothing(t *testing.T) {
 		{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1}, {Name: "fomaml"}, {Name: "pooled"},
 		{Name: "ridge", OuterLoss: "abs", Clip: 4, ZeroWeight: 1},
 		{Name: "anil", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "metasgd", Steps: 2}, {Name: "mamlpp", Steps: 3, MSLSteps: 10},
+		{Name: "reptile", Steps: 2}, {Name: "reptile", Steps: 2, InnerOptimizer: "sgd"}, {Name: "imaml", Steps: 2, Rate: 0.001, ZeroWeight: 1},
 	} {
 		l, large := setup[float32](t, r, c, skipNet, 3, 2, 40)
 		_, small := setup[float32](t, r, c, skipNet, 3, 2, 5)
@@ -38,7 +39,8 @@ func TestGradientAllocatesNothing(t *testing.T) {
 // fresh one.
 func TestG1_GradientIsAFunctionOfItsArguments(t *testing.T) {
 	for _, c := range []Config{{Name: "maml", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "ridge", ZeroWeight: 1}, {Name: "fomaml", Steps: 2},
-		{Name: "anil", Steps: 2, Rates: ParameterRates}, {Name: "metasgd", Steps: 2, ZeroWeight: 1}, {Name: "mamlpp", Steps: 3}} {
+		{Name: "anil", Steps: 2, Rates: ParameterRates}, {Name: "metasgd", Steps: 2, ZeroWeight: 1}, {Name: "mamlpp", Steps: 3},
+		{Name: "reptile", Steps: 3, Beta1: 0.5}, {Name: "imaml", Steps: 3, ZeroWeight: 1}} {
 		r := rand.New(rand.NewPCG(3, 4))
 		used, task := setup[float32](t, r, c, skipNet, 3, 2, 6)
 		fresh, other := setup[float32](t, r, c, skipNet, 3, 2, 40)
@@ -64,6 +66,9 @@ func TestG1_GradientIsAFunctionOfItsArguments(t *testing.T) {
 
 func TestNoShotsMeansNoAdaptation(t *testing.T) {
 	for _, name := range names {
+		if name == "reptile" {
+			continue // its gradient is the way it went: nowhere
+		}
 		r := rand.New(rand.NewPCG(5, 6))
 		l, task := setup[float64](t, r, Config{Name: name}, skipNet, 2, 1, 0)
 		pooled, _ := setup[float64](t, r, Config{Name: "pooled"}, skipNet, 2, 1, 0)
@@ -156,6 +161,19 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 		{Config{Name: "maml", MSLSteps: -1}, "msl_steps: -1"},
 		{Config{Name: "ridge", FirstOrderSteps: 3}, "first_order_steps: 3 for ridge"},
 		{Config{Name: "mamlpp", Steps: 1, MSLSteps: 5, StepWeights: []float32{1}}, "msl_steps: 5 beside step_weights"},
+		{Config{Name: "reptile", LearnRates: true}, "learn_rates: set for reptile"},
+		{Config{Name: "reptile", StepWeights: []float32{1}}, "step_weights: set for reptile, which weighs the last step alone"},
+		{Config{Name: "reptile", ZeroWeight: 1}, "zero_weight: set for reptile"},
+		{Config{Name: "reptile", InnerOptimizer: "rmsprop"}, `inner_optimizer: unknown "rmsprop", expected adam or sgd`},
+		{Config{Name: "reptile", InnerOptimizer: "sgd", Beta2: 0.9}, "beta1, beta2: 0 and 0.9 with inner_optimizer sgd"},
+		{Config{Name: "reptile", Beta1: 1}, "beta1: 1, expected 0 to below 1"},
+		{Config{Name: "reptile", Beta2: float32(math.NaN())}, "beta2: NaN, expected 0 to below 1"},
+		{Config{Name: "maml", InnerOptimizer: "adam"}, "inner_optimizer: set for maml, expected only with reptile"},
+		{Config{Name: "maml", Lambda: 1}, "lambda: set for maml, expected only with imaml"},
+		{Config{Name: "ridge", CGSteps: 1}, "cg_steps: set for ridge, expected only with imaml"},
+		{Config{Name: "imaml", Lambda: -1}, "lambda: -1, expected above 0"},
+		{Config{Name: "imaml", CGSteps: -1}, "cg_steps: -1, expected 1 to 1000"},
+		{Config{Name: "imaml", StepWeights: []float32{1}}, "step_weights: set for imaml"},
 	} {
 		if _, err := New[float32](c.c, m); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.c, err, c.want)

@@ -1,0 +1,70 @@
+package learner
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+)
+
+// checkUse refuses what is set for a learner that does not read it, and what is
+// out of range among the options that one or two learners read. pooled is let
+// pass: a comparator is made of another learner's Config by changing its name.
+func (c Config) checkUse() error {
+	if c.Name == "pooled" || !slices.Contains(names, c.Name) {
+		return nil
+	}
+	for _, f := range []struct {
+		name  string
+		set   bool
+		users []string
+	}{
+		{"inner_optimizer", c.InnerOptimizer != "", []string{"reptile"}},
+		{"beta1", c.Beta1 != 0, []string{"reptile"}},
+		{"beta2", c.Beta2 != 0, []string{"reptile"}},
+		{"lambda", c.Lambda != 0, []string{"imaml"}},
+		{"cg_steps", c.CGSteps != 0, []string{"imaml"}},
+	} {
+		if f.set && !slices.Contains(f.users, c.Name) {
+			return fmt.Errorf("%s: set for %s, expected only with %s; leave it out", f.name, c.Name, strings.Join(f.users, " or "))
+		}
+	}
+	for _, f := range []struct {
+		name string
+		set  bool
+		not  []string
+		why  string
+	}{
+		{"step_weights", len(c.StepWeights) > 0, []string{"reptile", "imaml"}, "weighs the last step alone"},
+		{"zero_weight", c.ZeroWeight != 0, []string{"reptile"}, "has no outer loss to weigh"},
+	} {
+		if f.set && slices.Contains(f.not, c.Name) {
+			return fmt.Errorf("%s: set for %s, which %s; leave it out", f.name, c.Name, f.why)
+		}
+	}
+	return c.checkRanges()
+}
+
+func (c Config) checkRanges() error {
+	if c.InnerOptimizer != "" && c.InnerOptimizer != "adam" && c.InnerOptimizer != "sgd" {
+		return fmt.Errorf("inner_optimizer: unknown %q, expected adam or sgd", c.InnerOptimizer)
+	}
+	if c.InnerOptimizer == "sgd" && (c.Beta1 != 0 || c.Beta2 != 0) {
+		return fmt.Errorf("beta1, beta2: %v and %v with inner_optimizer sgd, expected only with adam; leave them out", c.Beta1, c.Beta2)
+	}
+	for _, f := range []struct {
+		name  string
+		value float32
+	}{{"beta1", c.Beta1}, {"beta2", c.Beta2}} {
+		if !(f.value >= 0 && f.value < 1) {
+			return fmt.Errorf("%s: %v, expected 0 to below 1", f.name, f.value)
+		}
+	}
+	if !(c.Lambda >= 0) || math.IsInf(float64(c.Lambda), 0) {
+		return fmt.Errorf("lambda: %v, expected above 0", c.Lambda)
+	}
+	if c.CGSteps < 0 || c.CGSteps > maxSteps {
+		return fmt.Errorf("cg_steps: %d, expected 1 to %d", c.CGSteps, maxSteps)
+	}
+	return nil
+}
