@@ -2,6 +2,7 @@ package nn
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/warmstart-ml/warmstart/internal/kernel"
 )
@@ -13,13 +14,25 @@ import (
 // with no further mean: weights carry 1/N, or what else scales a sample. The sum
 // is one chain over (i, o), o fastest. l is
 //
-//	mse    r*r
-//	huber  r*r/2 up to |r| = delta, delta*(|r| - delta/2) beyond
-//	abs    |r|, its derivative 0 at 0
+//	mse      r*r
+//	huber    r*r/2 up to |r| = delta, delta*(|r| - delta/2) beyond
+//	abs      |r|, its derivative 0 at 0
+//	pinball  see pinball
+//	softmax  see softmaxGrad: targets are classes in one-hot or soft form
+//	bce      see bceGrad: targets are 0 to 1 for every output
+//
+// pinball has several outputs for a target; all others one.
 type Loss struct {
 	kind  lossKind
 	delta float64
 	clip  float64
+	lists *lossLists // nil: none; apart, as a Loss is handed on for every output
+}
+
+// lossLists are what few losses have.
+type lossLists struct {
+	quantiles []float64
+	weights   []float64 // of classes; empty: all one
 }
 
 type lossKind uint8
@@ -28,44 +41,80 @@ const (
 	mse lossKind = iota
 	huber
 	absolute
+	pinball
+	softmax
+	bce
 )
 
-// LossConfig names a loss and sets it.
+// lossNames are the names of the kinds, in their order.
+var lossNames = []string{"mse", "huber", "abs", "pinball", "softmax", "bce"}
+
+// LossConfig names a loss and sets it. A field that its loss does not use is
+// ignored, but for Clip.
 type LossConfig struct {
-	// Name is mse, huber or abs.
+	// Name is mse, huber, abs, pinball, softmax or bce.
 	Name string
-	// Delta is where huber turns linear, in units of the output; needed there only.
+	// Delta is where huber turns linear, in units of the output; needed there. In
+	// pinball it is how far the kink at zero is rounded off, 0 not at all.
 	Delta float64
 	// Clip above 0 limits outputs to +-Clip before they are compared; beyond it the
-	// gradient is zero.
+	// gradient is zero. softmax and bce, whose outputs are scores, refuse it.
 	Clip float64
+	// Quantiles are pinball's, each between 0 and 1, ascending: a target t has the
+	// outputs t*len(Quantiles) and on, one for each.
+	Quantiles []float64
+	// ClassWeights scale the terms of softmax's classes, or bce's terms of targets
+	// that are 1, one for every output; empty is 1 each.
+	ClassWeights []float64
 }
 
 // NewLoss returns the loss of c, or an error that names the field that is wrong.
 func NewLoss(c LossConfig) (Loss, error) {
-	l := Loss{delta: c.Delta, clip: c.Clip}
-	switch c.Name {
-	case "mse":
-		l.kind = mse
-	case "huber":
-		l.kind = huber
-		if !(c.Delta > 0) {
-			return l, fmt.Errorf("make loss huber: delta %v, expected above 0", c.Delta)
-		}
-	case "abs":
-		l.kind = absolute
-	default:
-		return l, fmt.Errorf("make loss: %w", unknown("name", c.Name, "mse", "huber", "abs"))
+	at := slices.Index(lossNames, c.Name)
+	if at < 0 {
+		return Loss{}, fmt.Errorf("make loss: %w", unknown("name", c.Name, lossNames...))
 	}
+	l := Loss{kind: lossKind(at), delta: c.Delta, clip: c.Clip}
 	if c.Clip != c.Clip || c.Clip < 0 {
 		return l, fmt.Errorf("make loss %s: clip %v, expected 0 (off) or above", c.Name, c.Clip)
+	}
+	var err error
+	switch l.kind {
+	case huber:
+		if !(c.Delta > 0) {
+			err = fmt.Errorf("delta %v, expected above 0", c.Delta)
+		}
+	case pinball:
+		l.lists = &lossLists{quantiles: slices.Clone(c.Quantiles)}
+		err = c.checkPinball()
+	case softmax, bce:
+		l.lists = &lossLists{weights: slices.Clone(c.ClassWeights)}
+		err = c.checkClasses()
+	}
+	if err != nil {
+		return l, fmt.Errorf("make loss %s: %w", c.Name, err)
 	}
 	return l, nil
 }
 
 // HasCurvature reports whether the loss has a second derivative to adapt by: an
-// inner loss needs one.
-func (l Loss) HasCurvature() bool { return l.kind != absolute }
+// inner loss needs one. All have but abs, and pinball without a delta.
+func (l Loss) HasCurvature() bool {
+	return l.kind != absolute && (l.kind != pinball || l.delta > 0)
+}
+
+// Outputs is how many outputs a model needs for so many targets.
+func (l Loss) Outputs(targets int) int { return targets * l.perTarget() }
+
+// Targets is how many targets so many outputs of a model stand for.
+func (l Loss) Targets(outputs int) int { return outputs / l.perTarget() }
+
+func (l Loss) perTarget() int {
+	if l.kind != pinball {
+		return 1
+	}
+	return len(l.lists.quantiles)
+}
 
 // Clip limits y to +-clip, in place, where the loss has a clip.
 func Clip[T kernel.Float](l Loss, y []T) {
@@ -82,9 +131,17 @@ func Clip[T kernel.Float](l Loss, y []T) {
 	}
 }
 
-// Grad returns the loss of outputs y [n][out] against targets t [n][out] with
-// weights w [n], and overwrites dy [n][out] with its gradient for y.
+// Grad returns the loss of outputs y [n][out] against targets t [n][Targets(out)]
+// with weights w [n], and overwrites dy [n][out] with its gradient for y.
 func Grad[T kernel.Float](l Loss, n, out int, y, t, w, dy []T) T {
+	switch l.kind {
+	case pinball:
+		return pinballGrad(l, n, out, y, t, w, dy)
+	case softmax:
+		return softmaxGrad(l, n, out, y, t, w, dy)
+	case bce:
+		return bceGrad(l, n, out, y, t, w, dy)
+	}
 	var sum kernel.Chain[T]
 	for i, wi := range w[:n] {
 		for k := i * out; k < (i+1)*out; k++ {
@@ -97,8 +154,20 @@ func Grad[T kernel.Float](l Loss, n, out int, y, t, w, dy []T) T {
 }
 
 // RGrad overwrites rdy [n][out] with the derivative of Grad's dy along ry, the
-// derivative of y: curvature times direction, times the weight.
+// derivative of y: curvature times direction, times the weight. rdy must not
+// overlap ry.
 func RGrad[T kernel.Float](l Loss, n, out int, y, t, w, ry, rdy []T) {
+	switch l.kind {
+	case pinball:
+		pinballRGrad(l, n, out, y, t, w, ry, rdy)
+		return
+	case softmax:
+		softmaxRGrad(l, n, out, y, t, w, ry, rdy)
+		return
+	case bce:
+		bceRGrad(l, n, out, y, t, w, ry, rdy)
+		return
+	}
 	for i, wi := range w[:n] {
 		for k := i * out; k < (i+1)*out; k++ {
 			rdy[k] = T(wi*curvature(l, y[k], t[k])) * ry[k]
