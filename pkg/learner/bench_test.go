@@ -63,8 +63,8 @@ func BenchmarkGroupSinusoid(b *testing.B) {
 	for _, h := range []int{40, 128} {
 		net := nn.Config{Name: "mlp", Hidden: []int{h, h}}
 		for _, k := range []int{1, 5} {
-			b.Run(fmt.Sprintf("%d/K%d", h, k), func(b *testing.B) { benchmarkGroup(b, Config{Name: "maml", Steps: k}, net, 1, 10, 10) })
-			b.Run(fmt.Sprintf("%d/K%d/single", h, k), func(b *testing.B) { benchmark(b, Config{Name: "maml", Steps: k}, net, 1, 10, 10) })
+			b.Run(fmt.Sprintf("group/%d/K%d", h, k), func(b *testing.B) { benchmarkGroup(b, Config{Name: "maml", Steps: k}, net, 1, 10, 10) })
+			b.Run(fmt.Sprintf("single/%d/K%d", h, k), func(b *testing.B) { benchmark(b, Config{Name: "maml", Steps: k}, net, 1, 10, 10) })
 		}
 	}
 }
