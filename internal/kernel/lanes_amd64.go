@@ -142,3 +142,15 @@ func laneScale32(dst, r, x []float32) bool {
 	}
 	return true
 }
+
+//go:noescape
+func subProductAVX2(n int, dst, x, y *float32)
+
+// subProduct32 does as many elements as fill vectors of eight.
+func subProduct32(dst, x, y []float32) int {
+	n := vectors(len(dst))
+	if n > 0 {
+		subProductAVX2(n/8, &dst[0], &x[0], &y[0])
+	}
+	return n
+}

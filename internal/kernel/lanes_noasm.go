@@ -19,3 +19,5 @@ func laneSum32(dst, x []float32, mask *LaneMask) int { return 0 }
 func laneStep32(dst, x []float32, shared bool, r, g []float32) bool { return false }
 
 func laneScale32(dst, r, x []float32) bool { return false }
+
+func subProduct32(dst, x, y []float32) int { return 0 }

@@ -164,6 +164,40 @@ func TestContract_LaneSumIsTheTreeOverTasks(t *testing.T) {
 	})
 }
 
+// Rates are one for all lanes; x is or is not.
+func TestContract_LaneStepAndScaleBits(t *testing.T) {
+	forEachLevel(t, func(t *testing.T) {
+		r := rand.New(rand.NewPCG(27, 28))
+		for n := range 12 {
+			rates, shared, x, g := wild(r, n, true), wild(r, n, true), wild(r, n*Lanes, true), wild(r, n*Lanes, true)
+			got := make([]float32, n*Lanes)
+			check := func(what string, want func(i int) float32) {
+				t.Helper()
+				for i := range got {
+					if !sameBits(got[i], want(i)) {
+						t.Fatalf("%s, element %d lane %d of %d: %b, want %b", what, i/Lanes, i%Lanes, n, got[i], want(i))
+					}
+				}
+			}
+			LaneStep(got, x, false, rates, g)
+			check("LaneStep", func(i int) float32 { return x[i] - float32(rates[i/Lanes]*g[i]) })
+			LaneStep(got, shared, true, rates, g)
+			check("LaneStep shared", func(i int) float32 { return shared[i/Lanes] - float32(rates[i/Lanes]*g[i]) })
+			LaneScale(got, rates, x)
+			check("LaneScale", func(i int) float32 { return rates[i/Lanes] * x[i] })
+			copy(got, x)
+			SubProduct(got[:len(got)-n], g, g)
+			copy(got[len(got)-n:], g)
+			check("SubProduct", func(i int) float32 {
+				if i >= len(got)-n {
+					return g[i-len(got)+n]
+				}
+				return x[i] - float32(g[i]*g[i])
+			})
+		}
+	})
+}
+
 func BenchmarkLaneGemm(b *testing.B) {
 	for _, d := range []struct {
 		name    string

@@ -78,3 +78,12 @@ func LaneDot(dot *[Lanes]float32, x, y []float32) {
 	}
 	*dot = [Lanes]float32(chain[:])
 }
+
+// SubProduct computes dst[i] -= x[i]*y[i], product and difference rounded each.
+func SubProduct(dst, x, y []float32) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for i := subProduct32(dst, x, y); i < len(dst); i++ {
+		p := float32(x[i] * y[i])
+		dst[i] -= p
+	}
+}

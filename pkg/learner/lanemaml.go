@@ -16,7 +16,7 @@ type laneMAML struct {
 	dy             []float32 // of the query's outputs
 	lambda, v      []float32
 	support, query laneBatch
-	rates          [][]float32 // a_k, for each parameter
+	rates          laneRates
 	mask           kernel.LaneMask
 	sum            []float32
 	losses         [][nn.Lanes]float32 // Lq(theta_k), where w_k is not zero
@@ -59,37 +59,9 @@ func newLaneMAML(m *maml[float32]) *laneMAML {
 			s.grad = kernel.NewLanes(m.size)
 		}
 		l.steps = append(l.steps, s)
-		if len(l.rates) == 0 || m.rates.learned() {
-			l.rates = append(l.rates, make([]float32, m.size))
-		}
 	}
-	if m.steps > 0 && !m.rates.learned() {
-		l.spread(nil)
-		for len(l.rates) < m.steps {
-			l.rates = append(l.rates, l.rates[0])
-		}
-	}
+	l.rates = newLaneRates(&m.rates, m.steps)
 	return l
-}
-
-// spread sets the rates of each step for each parameter.
-func (l *laneMAML) spread(theta []float32) {
-	for k, rates := range l.rates {
-		if !l.m.rates.learned() {
-			fill(rates, l.m.rates.fixed)
-			continue
-		}
-		for i, a := range l.m.rates.at(theta[l.m.size:], k) {
-			g := l.m.rates.groups[i]
-			fill(rates[g.Lo:g.Hi], a)
-		}
-	}
-}
-
-func fill(x []float32, v float32) {
-	for i := range x {
-		x[i] = v
-	}
 }
 
 // unadapted is maml's.
@@ -107,9 +79,7 @@ func (l *laneMAML) unadapted(theta []float32, loss *[nn.Lanes]float32) {
 // adapted is maml's.
 func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
 	m := l.m
-	if m.rates.learned() {
-		l.spread(theta)
-	}
+	l.rates.set(theta[m.size:])
 	at := nn.LaneParams{X: theta[:m.size], Shared: true}
 	for k := range l.steps {
 		l.descend(k, at)
@@ -118,11 +88,10 @@ func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
 	l.use, l.k, l.last = useStart, m.steps, !l.changes(m.steps)
 	l.queryGradient(at, &l.losses[m.steps], m.weights[m.steps])
 	for k := m.steps - 1; k >= 0; k-- {
-		if at = l.thetaAt(theta, k); m.rates.learned() {
-			l.rateGradient(k)
-		}
+		at = l.thetaAt(theta, k)
+		l.rates.gradient(l.sum[m.size:], l.lambda, l.steps[k].grad, k, &l.mask)
 		w := m.weights[k]
-		if m.second {
+		if l.m.second {
 			l.use, l.k, l.last = useCurve, k, k == 0 && w == 0
 			l.curve(at)
 		}
@@ -215,7 +184,7 @@ func (l *laneMAML) Take(lo int, g []float32) {
 		kernel.LaneSum(l.sum[lo:hi], part, &l.mask)
 	}
 	if l.m.second && l.k > 0 && (l.use != useCurve || l.m.weights[l.k] == 0) {
-		kernel.LaneScale(l.v[lo*nn.Lanes:hi*nn.Lanes], l.rates[l.k-1][lo:hi], part)
+		kernel.LaneScale(l.v[lo*nn.Lanes:hi*nn.Lanes], l.rates.of[l.k-1][lo:hi], part)
 	}
 }
 
@@ -233,21 +202,7 @@ func (l *laneMAML) step(lo, hi int, g []float32) {
 	} else {
 		at = at[lo*nn.Lanes : hi*nn.Lanes]
 	}
-	kernel.LaneStep(s.next[lo*nn.Lanes:hi*nn.Lanes], at, l.at.Shared, l.rates[l.k][lo:hi], g)
-}
-
-// rateGradient sums the gradients of step k's rates, -lambda.g over each layer.
-func (l *laneMAML) rateGradient(k int) {
-	for i, g := range l.m.rates.groups {
-		var dot [nn.Lanes]float32
-		lo, hi := g.Lo*nn.Lanes, g.Hi*nn.Lanes
-		kernel.LaneDot(&dot, l.lambda[lo:hi], l.steps[k].grad[lo:hi])
-		for lane, x := range dot {
-			dot[lane] = -x
-		}
-		at := l.m.size + k*len(l.m.rates.groups) + i
-		kernel.LaneSum(l.sum[at:at+1], dot[:], &l.mask)
-	}
+	kernel.LaneStep(s.next[lo*nn.Lanes:hi*nn.Lanes], at, l.at.Shared, l.rates.of[l.k][lo:hi], g)
 }
 
 // total sets loss to the sum of w_k Lq(theta_k).

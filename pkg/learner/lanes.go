@@ -17,14 +17,15 @@ type Group struct{ lanes *laneMAML }
 // over lanes.
 func NewGroup(l Learner[float32]) *Group {
 	m, ok := l.(*maml[float32])
-	if !ok || !m.model.Lanes() || m.rates.kind == ParameterRates {
+	if !ok || !m.model.Lanes() {
 		return nil
 	}
 	return &Group{newLaneMAML(m)}
 }
 
 // GroupBytes is about how many bytes a Group of l needs beside its activations:
-// nn.Lanes times K+2 copies of the parameters, 2K+2 with learned rates.
+// nn.Lanes times K+2 copies of the parameters, 2K+2 with learned rates, 2K+3 with
+// one for each parameter.
 func GroupBytes(l Learner[float32]) int {
 	m, ok := l.(*maml[float32])
 	if !ok {
@@ -33,6 +34,9 @@ func GroupBytes(l Learner[float32]) int {
 	copies := m.steps + 2
 	if m.rates.learned() {
 		copies += m.steps
+	}
+	if m.rates.kind == ParameterRates {
+		copies++
 	}
 	return copies * m.size * nn.Lanes * 4
 }
@@ -46,10 +50,12 @@ func GroupBytes(l Learner[float32]) int {
 // It allocates nothing once it has seen its largest tasks.
 func (g *Group) GradientSum(theta []float32, tasks []*Task[float32], losses, sum []float32) bool {
 	l := g.lanes
-	if !l.load(theta, tasks, sum) {
+	first := l.load(theta, tasks, sum)
+	if first == nil {
 		return false
 	}
 	l.sum = sum
+	l.m.prepare(first.Step)
 	var loss [nn.Lanes]float32
 	if l.support.n == 0 {
 		l.unadapted(theta, &loss)
@@ -91,9 +97,8 @@ func supportOf(t *Task[float32]) *Batch[float32] { return &t.Support }
 
 func queryOf(t *Task[float32]) *Batch[float32] { return &t.Query }
 
-// load interleaves tasks, and reports whether they are a group.
-func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) bool {
-	var first *Task[float32]
+// load interleaves tasks and returns the first, or nil where they are no group.
+func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) (first *Task[float32]) {
 	l.mask = kernel.LaneMask{}
 	for lane, t := range tasks {
 		if t == nil {
@@ -104,18 +109,18 @@ func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) 
 		}
 		if lane >= nn.Lanes || l.m.checkTask(t, theta, sum, l.m.NumParams()) != nil ||
 			t.Support.N != first.Support.N || t.Query.N != first.Query.N || t.Step != first.Step {
-			return false
+			return nil
 		}
 		l.mask.Set(lane, true)
 	}
 	if first == nil {
-		return false
+		return nil
 	}
 	l.m.prepare(first.Step)
 	in, out := l.m.model.In(), l.m.model.Out()
 	l.support.put(tasks, first, supportOf, in, out)
 	l.query.put(tasks, first, queryOf, in, out)
-	return true
+	return first
 }
 
 // laneRoom returns x with n elements, made anew, and half as long again, where it

@@ -74,21 +74,31 @@ func randomGroup(t testing.TB, r *rand.Rand) (what string, l Learner[float32], t
 	}
 	net.Skip = len(net.Hidden) > 0 && r.IntN(2) == 0
 	c := Config{
-		Name: pick("maml", "maml", "maml", "fomaml", "pooled"), Steps: 1 + r.IntN(4), Rate: 0.02,
+		Name: pick("maml", "maml", "fomaml", "pooled", "metasgd", "mamlpp"), Steps: 1 + r.IntN(4), Rate: 0.02,
 		InnerLoss: pick("mse", "huber"), OuterLoss: pick("mse", "huber", "abs"), HuberDelta: 0.3,
 	}
-	c.LearnRates = c.Name != "pooled" && r.IntN(2) == 0
+	stepping := c.Name != "pooled"
+	if c.LearnRates = stepping && r.IntN(2) == 0; c.LearnRates && c.Name == "maml" && r.IntN(2) == 0 {
+		c.Rates = "parameter"
+	}
+	if stepping && r.IntN(3) == 0 {
+		c.FirstOrderSteps = 2
+	}
 	if r.IntN(2) == 0 {
 		c.Clip = 0.5
 	}
 	if r.IntN(2) == 0 {
 		c.ZeroWeight = 0.25
 	}
-	if c.Name != "pooled" && r.IntN(2) == 0 {
+	switch {
+	case stepping && r.IntN(3) == 0:
+		c.MSLSteps = 4
+	case stepping && r.IntN(2) == 0:
 		for range c.Steps {
 			c.StepWeights = append(c.StepWeights, []float32{0, 0.5, 1}[r.IntN(3)])
 		}
 	}
+	step := int64(r.IntN(6))
 	in, out, shots, query := 1+r.IntN(4), 1+r.IntN(3), r.IntN(13), 1+r.IntN(12)
 	if r.IntN(10) == 0 {
 		shots = 270
@@ -96,7 +106,7 @@ func randomGroup(t testing.TB, r *rand.Rand) (what string, l Learner[float32], t
 	l, _ = setup[float32](t, r, c, net, in, out, 1)
 	theta = start(r, l)
 	for range 1 + r.IntN(nn.Lanes) {
-		task := &Task[float32]{samples[float32](r, shots, in, out), samples[float32](r, query, in, out), 0}
+		task := &Task[float32]{samples[float32](r, shots, in, out), samples[float32](r, query, in, out), step}
 		if r.IntN(5) == 0 && len(tasks) > 0 {
 			task = nil
 		}
@@ -155,12 +165,13 @@ func TestGroupsLeaveWhatTheyCannotDo(t *testing.T) {
 	if !ok(&task, nil, &task) {
 		t.Fatal("equal tasks were left")
 	}
-	shorter, empty, short, wild := task, task, task, task
+	shorter, empty, short, wild, later := task, task, task, task, task
+	later.Step++
 	shorter.Support.N--
 	empty.Query.N = 0
 	short.Query.X = nil
 	wild.Query.Y = append([]float32{float32(math.NaN())}, task.Query.Y[1:]...)
-	for name, other := range map[string]*Task[float32]{"other shots": &shorter, "empty query": &empty, "no inputs": &short, "NaN": &wild} {
+	for name, other := range map[string]*Task[float32]{"other shots": &shorter, "empty query": &empty, "no inputs": &short, "other step": &later, "NaN": &wild} {
 		if ok(&task, other) {
 			t.Errorf("%s: computed", name)
 		}
@@ -180,7 +191,7 @@ func TestGroupsLeaveWhatTheyCannotDo(t *testing.T) {
 
 func TestGroupAllocatesNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(43, 1))
-	for _, c := range []Config{{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1, OuterLoss: "huber"}, {Name: "pooled"}} {
+	for _, c := range []Config{{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1, OuterLoss: "huber"}, {Name: "pooled"}, {Name: "metasgd", Steps: 2}, {Name: "mamlpp"}} {
 		l, large := setup[float32](t, r, c, skipNet, 3, 2, 40)
 		_, small := setup[float32](t, r, c, skipNet, 3, 2, 5)
 		none := Task[float32]{Query: small.Query}

@@ -33,6 +33,7 @@ func writeLanes() {
 		s.maps(&w)
 	}
 	laneSum(&w)
+	subProduct(&w)
 	if err := os.WriteFile("lanes_amd64.s", w.Bytes(), 0o644); err != nil {
 		log.Fatal(err)
 	}
@@ -266,4 +267,29 @@ loop:
 		fmt.Fprintf(w, "\tVMULPS %d(SI), %s0, %s1\n\tVMOVUPS %s1, %d(DI)\n", at, s.reg, s.reg, s.reg, at)
 	}
 	fmt.Fprint(w, "\tADDQ $64, DI\n\tADDQ $4, BX\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET\n")
+}
+
+// subProduct writes dst -= x*y over n vectors of eight.
+func subProduct(w *bytes.Buffer) {
+	fmt.Fprint(w, `
+// func subProductAVX2(n int, dst, x, y *float32)
+TEXT ·subProductAVX2(SB), NOSPLIT, $0-32
+	MOVQ n+0(FP), CX
+	MOVQ dst+8(FP), DI
+	MOVQ x+16(FP), SI
+	MOVQ y+24(FP), DX
+loop:
+	VMOVUPS (SI), Y0
+	VMULPS (DX), Y0, Y0
+	VMOVUPS (DI), Y1
+	VSUBPS Y0, Y1, Y1
+	VMOVUPS Y1, (DI)
+	ADDQ $32, DI
+	ADDQ $32, SI
+	ADDQ $32, DX
+	DECQ CX
+	JNZ loop
+	VZEROUPPER
+	RET
+`)
 }
