@@ -12,7 +12,7 @@ import (
 	"unicode/utf8"
 )
 
-// Tensor is a named array in row-major order. Exactly one of F32 and F64 is
+// Tensor is a named array in row-major order. Exactly one of F32, F64 and U8 is
 // not nil and has as many elements as the product of Shape, which is 1 for the
 // empty shape. Bits are kept as they are, payloads of NaN included.
 type Tensor struct {
@@ -20,6 +20,7 @@ type Tensor struct {
 	Shape []int
 	F32   []float32
 	F64   []float64
+	U8    []byte
 }
 
 // metadataKey is the one name in a header that is no tensor.
@@ -27,13 +28,26 @@ const metadataKey = "__metadata__"
 
 // dtype returns the format's name of the element type and its size in bytes.
 func (t *Tensor) dtype() (name string, size int) {
-	if t.F64 != nil {
+	switch {
+	case t.F64 != nil:
 		return "F64", 8
+	case t.U8 != nil:
+		return "U8", 1
 	}
 	return "F32", 4
 }
 
-func (t *Tensor) elements() int { return len(t.F32) + len(t.F64) }
+func (t *Tensor) elements() int { return len(t.F32) + len(t.F64) + len(t.U8) }
+
+// kinds is how many element types are set.
+func (t *Tensor) kinds() (n int) {
+	for _, set := range []bool{t.F32 != nil, t.F64 != nil, t.U8 != nil} {
+		if set {
+			n++
+		}
+	}
+	return n
+}
 
 // check refuses a tensor that breaks the rules of Tensor.
 func (t *Tensor) check() error {
@@ -43,8 +57,8 @@ func (t *Tensor) check() error {
 	if !utf8.ValidString(t.Name) {
 		return fmt.Errorf("tensor %q: name is not UTF-8", t.Name)
 	}
-	if (t.F32 == nil) == (t.F64 == nil) {
-		return fmt.Errorf("tensor %q: expected exactly one of F32 and F64 to be set", t.Name)
+	if n := t.kinds(); n != 1 {
+		return fmt.Errorf("tensor %q: found %d element types set, expected exactly one of F32, F64 and U8", t.Name, n)
 	}
 	n, err := elements(t.Shape)
 	if err != nil {
@@ -76,7 +90,7 @@ func elements(shape []int) (int, error) {
 //
 // The bytes are a function of the content alone: in the header metadata comes
 // first, then tensors by name; the data holds float64 tensors before float32
-// ones, each by name, which keeps every element aligned without a hole.
+// ones, bytes last, each by name, which keeps every element aligned without a hole.
 func EncodeTensors(meta map[string]string, ts []Tensor) ([]byte, error) {
 	sorted := slices.Clone(ts)
 	slices.SortFunc(sorted, func(a, b Tensor) int { return cmp.Compare(a.Name, b.Name) })
@@ -106,13 +120,16 @@ func EncodeTensors(meta map[string]string, ts []Tensor) ([]byte, error) {
 			out = binary.LittleEndian.AppendUint32(out, math.Float32bits(v))
 		}
 	}
+	for _, t := range sorted {
+		out = append(out, t.U8...)
+	}
 	return out, nil
 }
 
 // layout returns where each tensor's data begins and how long all of it is.
 func layout(ts []Tensor) (begin []int, size int) {
 	begin = make([]int, len(ts))
-	for _, width := range []int{8, 4} {
+	for _, width := range []int{8, 4, 1} {
 		for i := range ts {
 			if _, w := ts[i].dtype(); w == width {
 				begin[i] = size

@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -25,8 +27,24 @@ type tensorEntry struct {
 	begin, end int
 }
 
+// RawTensor is a tensor as it lies in a file: elements of DType, the format's
+// name of it, row-major and little-endian.
+type RawTensor struct {
+	Name, DType string
+	Shape       []int
+	Data        []byte
+}
+
+// ownTypes are the element types of files that warmstart writes, with their
+// size in bytes; allTypes those of other people's.
+var (
+	ownTypes = map[string]int{"F32": 4, "F64": 8, "U8": 1}
+	allTypes = map[string]int{"BOOL": 1, "U8": 1, "I8": 1, "U16": 2, "I16": 2, "F16": 2, "BF16": 2,
+		"U32": 4, "I32": 4, "F32": 4, "U64": 8, "I64": 8, "F64": 8}
+)
+
 // DecodeTensors reads the safetensors format, of which it takes the element
-// types F32 and F64, and returns tensors sorted by name. It allocates no more
+// types F32, F64 and U8, and returns tensors sorted by name. It allocates no more
 // than a small multiple of len(data), whatever the header says, and keeps no
 // reference to data.
 //
@@ -36,31 +54,54 @@ type tensorEntry struct {
 // does not give the declared length; data with a hole, an overlap, or bytes
 // that belong to no tensor.
 func DecodeTensors(data []byte) (meta map[string]string, ts []Tensor, err error) {
-	if len(data) < 8 {
-		return nil, nil, fmt.Errorf("decode tensors: %d bytes; expected at least 8 for the header's length", len(data))
-	}
-	n := binary.LittleEndian.Uint64(data)
-	data = data[8:]
-	if n > maxHeader {
-		return nil, nil, fmt.Errorf("decode tensors: header of %d bytes; expected at most %d", n, maxHeader)
-	}
-	if n > uint64(len(data)) {
-		return nil, nil, fmt.Errorf("decode tensors: header of %d bytes; only %d follow its length (file is cut short)", n, len(data))
-	}
-	meta, entries, err := decodeHeader(data[:n])
+	meta, entries, data, err := decode(data, ownTypes)
 	if err != nil {
-		return nil, nil, fmt.Errorf("decode tensors: header: %w", err)
+		return nil, nil, err
 	}
-	data = data[n:]
-	if err := checkLayout(entries, len(data)); err != nil {
-		return nil, nil, fmt.Errorf("decode tensors: %w", err)
-	}
-	slices.SortFunc(entries, func(a, b tensorEntry) int { return cmp.Compare(a.name, b.name) })
 	ts = make([]Tensor, len(entries))
 	for i, e := range entries {
 		ts[i] = e.read(data[e.begin:e.end])
 	}
 	return meta, ts, nil
+}
+
+// DecodeRaw is DecodeTensors for any element type of whole bytes. Its tensors
+// refer to data.
+func DecodeRaw(data []byte) (meta map[string]string, ts []RawTensor, err error) {
+	meta, entries, data, err := decode(data, allTypes)
+	if err != nil {
+		return nil, nil, err
+	}
+	ts = make([]RawTensor, len(entries))
+	for i, e := range entries {
+		ts[i] = RawTensor{Name: e.name, DType: e.dtype, Shape: e.shape, Data: data[e.begin:e.end]}
+	}
+	return meta, ts, nil
+}
+
+// decode reads the header and checks it against what follows, which it returns.
+func decode(data []byte, types map[string]int) (meta map[string]string, entries []tensorEntry, body []byte, err error) {
+	if len(data) < 8 {
+		return nil, nil, nil, fmt.Errorf("decode tensors: %d bytes; expected at least 8 for the header's length", len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	data = data[8:]
+	if n > maxHeader {
+		return nil, nil, nil, fmt.Errorf("decode tensors: header of %d bytes; expected at most %d", n, maxHeader)
+	}
+	if n > uint64(len(data)) {
+		return nil, nil, nil, fmt.Errorf("decode tensors: header of %d bytes; only %d follow its length (file is cut short)", n, len(data))
+	}
+	meta, entries, err = decodeHeader(data[:n], types)
+	if err != nil {
+		return nil, nil, nil, fmt.Errorf("decode tensors: header: %w", err)
+	}
+	data = data[n:]
+	if err := checkLayout(entries, len(data)); err != nil {
+		return nil, nil, nil, fmt.Errorf("decode tensors: %w", err)
+	}
+	slices.SortFunc(entries, func(a, b tensorEntry) int { return cmp.Compare(a.name, b.name) })
+	return meta, entries, data, nil
 }
 
 // checkLayout holds that the entries cover size bytes, each exactly once.
@@ -87,10 +128,10 @@ func checkLayout(entries []tensorEntry, size int) error {
 }
 
 // check holds that offsets, shape and element type agree.
-func (e *tensorEntry) check() error {
-	width := map[string]int{"F32": 4, "F64": 8}[e.dtype]
+func (e *tensorEntry) check(types map[string]int) error {
+	width := types[e.dtype]
 	if width == 0 {
-		return fmt.Errorf("dtype %q; expected F32 or F64", e.dtype)
+		return fmt.Errorf("dtype %q; expected one of %s", e.dtype, strings.Join(slices.Sorted(maps.Keys(types)), ", "))
 	}
 	n, err := elements(e.shape)
 	if err != nil {
@@ -108,7 +149,11 @@ func (e *tensorEntry) check() error {
 
 func (e *tensorEntry) read(data []byte) Tensor {
 	t := Tensor{Name: e.name, Shape: e.shape}
-	if e.dtype == "F64" {
+	switch e.dtype {
+	case "U8":
+		t.U8 = append([]byte{}, data...)
+		return t
+	case "F64":
 		t.F64 = make([]float64, len(data)/8)
 		for i := range t.F64 {
 			t.F64[i] = math.Float64frombits(binary.LittleEndian.Uint64(data[8*i:]))
@@ -124,7 +169,7 @@ func (e *tensorEntry) read(data []byte) Tensor {
 
 // decodeHeader walks the JSON token by token: json.Unmarshal would take the
 // last of two equal keys, and keys in the wrong case.
-func decodeHeader(header []byte) (meta map[string]string, entries []tensorEntry, err error) {
+func decodeHeader(header []byte, types map[string]int) (meta map[string]string, entries []tensorEntry, err error) {
 	if len(header) == 0 || header[0] != '{' {
 		return nil, nil, errors.New("expected '{' as its first byte")
 	}
@@ -132,7 +177,7 @@ func decodeHeader(header []byte) (meta map[string]string, entries []tensorEntry,
 	if body[len(body)-1] != '}' || !utf8.Valid(body) || !json.Valid(body) {
 		return nil, nil, errors.New("expected one JSON object in UTF-8, padded with spaces only")
 	}
-	d := headerReader{json.NewDecoder(bytes.NewReader(body))}
+	d := headerReader{json.NewDecoder(bytes.NewReader(body)), types}
 	d.UseNumber()
 	err = d.object(func(key string) error {
 		if key == metadataKey {
@@ -151,7 +196,10 @@ func decodeHeader(header []byte) (meta map[string]string, entries []tensorEntry,
 }
 
 // headerReader reads the few shapes of JSON a header is made of.
-type headerReader struct{ *json.Decoder }
+type headerReader struct {
+	*json.Decoder
+	types map[string]int // element types it takes, and their sizes
+}
 
 // object reads an object; field reads the value of each key. Errors name the
 // path of keys that led to them.
@@ -201,7 +249,7 @@ func (d headerReader) entry(name string) (tensorEntry, error) {
 		return e, errors.New("expected dtype, shape and two data_offsets")
 	}
 	e.begin, e.end = offsets[0], offsets[1]
-	return e, e.check()
+	return e, e.check(d.types)
 }
 
 func (d headerReader) delim(want json.Delim) error {

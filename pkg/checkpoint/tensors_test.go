@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -97,8 +98,8 @@ func TestG7_EncodeTensorsRefuses(t *testing.T) {
 		ts   []Tensor
 		want string
 	}{
-		"no data":        {nil, []Tensor{{Name: "a"}}, "exactly one of F32 and F64"},
-		"two data":       {nil, []Tensor{{Name: "a", F32: one, F64: []float64{1}}}, "exactly one of F32 and F64"},
+		"no data":        {nil, []Tensor{{Name: "a"}}, "exactly one of F32, F64 and U8"},
+		"two data":       {nil, []Tensor{{Name: "a", F32: one, F64: []float64{1}}}, "exactly one of F32, F64 and U8"},
 		"shape":          {nil, []Tensor{{Name: "a", Shape: []int{2}, F32: one}}, "1 elements; expected 2"},
 		"negative":       {nil, []Tensor{{Name: "a", Shape: []int{-1, -1}, F32: one}}, "negative"},
 		"overflow":       {nil, []Tensor{{Name: "a", Shape: []int{1 << 62, 8}, F32: one}}, "overflows"},
@@ -224,4 +225,27 @@ func FuzzDecodeTensors(f *testing.F) {
 			t.Fatalf("canonical form moved: %v", err)
 		}
 	})
+}
+
+func TestTensorsOfBytes(t *testing.T) {
+	in := []Tensor{{Name: "b", Shape: []int{3}, U8: []byte{1, 2, 255}}, {Name: "a", Shape: []int{1}, F32: []float32{4}}}
+	data, err := EncodeTensors(nil, in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, out, err := DecodeTensors(data)
+	if err != nil || len(out) != 2 || out[1].Name != "b" || !slices.Equal(out[1].U8, in[0].U8) || out[0].F32[0] != 4 {
+		t.Fatalf("got %+v, %v", out, err)
+	}
+	_, raw, err := DecodeRaw(data)
+	if err != nil || raw[1].DType != "U8" || !slices.Equal(raw[1].Data, in[0].U8) || len(raw[0].Data) != 4 {
+		t.Fatalf("got %+v, %v", raw, err)
+	}
+	other := rawTensors(`{"a":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}`, 8)
+	if _, raw, err := DecodeRaw(other); err != nil || raw[0].DType != "I64" {
+		t.Errorf("DecodeRaw of whole numbers: %+v, %v", raw, err)
+	}
+	if _, _, err := DecodeTensors(other); err == nil {
+		t.Error("DecodeTensors took whole numbers of 64 bits")
+	}
 }

@@ -46,9 +46,9 @@ func (b *Batch) weighByScale() bool {
 	return true
 }
 
-func grow(s []float32, n int) []float32 {
+func grow[T any](s []T, n int) []T {
 	if cap(s) < n {
-		return make([]float32, n)
+		return make([]T, n)
 	}
 	return s[:n]
 }
@@ -57,4 +57,6 @@ func grow(s []float32, n int) []float32 {
 // zero, and a query set to score on.
 type Task struct {
 	Support, Query Batch
+
+	picks []int // work space: what was drawn
 }

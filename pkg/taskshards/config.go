@@ -13,22 +13,24 @@ import (
 // Default, decode over it, then Validate. Fields that a family does not know
 // stay at their zero value.
 type Config struct {
-	// Name is "sinusoid" or "load".
+	// Name is "sinusoid", "load", "omniglot" or "arrays".
 	Name string `yaml:"name" json:"name"`
 
 	// Shots is the set that the number of support samples is drawn from, task
-	// by task; 0 is legal. Samples, not steps.
+	// by task; 0 is legal but for omniglot. Samples, not steps; for omniglot of
+	// each class.
 	Shots []int `yaml:"shots,flow" json:"shots"`
 
 	// TestShots is that set for tasks of the validation and test splits, of
 	// sinusoid. Empty: Shots.
 	TestShots []int `yaml:"test_shots,flow,omitempty" json:"test_shots,omitempty"`
 
-	// Query is the number of query samples of a task; for load the most, since
-	// a short series may hold fewer.
+	// Query is the number of query samples of a task; for load and arrays the
+	// most, since a short series may hold fewer. For omniglot of each class, and 0
+	// is as many as shots.
 	Query int `yaml:"query" json:"query"`
 
-	// Path lists the folders or files with traces; whoever calls Ingest opens
+	// Path lists the folders or files with the data; whoever calls Read opens
 	// them. None: generated series only. It is not part of the spec's digest;
 	// the content of the files is.
 	Path Paths `yaml:"path,omitempty" json:"path,omitempty"`
@@ -65,6 +67,20 @@ type Config struct {
 	Generator GeneratorConfig `yaml:"generator,omitempty" json:"generator,omitzero"`
 	Mixture   MixtureConfig   `yaml:"mixture,omitempty" json:"mixture,omitzero"`
 	Division  DivisionConfig  `yaml:"split,omitempty" json:"split,omitzero"`
+
+	// Ways is the number of classes of a task of omniglot, Size the pixels along a
+	// side of its images, Rotations whether turned classes are classes of their
+	// own, Invert whether ink is 1 and paper 0.
+	Ways      int  `yaml:"ways,omitempty" json:"ways,omitempty"`
+	Size      int  `yaml:"size,omitempty" json:"size,omitempty"`
+	Rotations bool `yaml:"rotations,omitempty" json:"rotations,omitempty"`
+	Invert    bool `yaml:"invert,omitempty" json:"invert,omitempty"`
+
+	Characters CharactersConfig `yaml:"characters,omitempty" json:"characters,omitzero"`
+
+	// Classes is the number of classes of arrays; 0 is one more than the largest
+	// label.
+	Classes int `yaml:"classes,omitempty" json:"classes,omitempty"`
 }
 
 // GeneratorConfig says how many generated stream loads stand beside the traces.
@@ -144,12 +160,22 @@ func Default(name string) (Config, error) {
 			Mixture:   MixtureConfig{Share: 0.3, Series: 1024},
 			Division:  DivisionConfig{Validate: 0.15, Test: 0.15},
 		}, nil
+	case "omniglot":
+		return Config{
+			Name: name, Ways: 5, Shots: []int{1}, Size: 28, Rotations: true, Invert: true,
+			Characters: CharactersConfig{Train: 1200, Validate: 100, Seed: 1},
+		}, nil
+	case "arrays":
+		return Config{Name: name, Shots: []int{5}, Query: 15, Division: DivisionConfig{Validate: 0.15, Test: 0.15}}, nil
 	}
 	return Config{}, unknownFamily(name)
 }
 
+// FamilyNames lists the families there are.
+func FamilyNames() []string { return []string{"arrays", "load", "omniglot", "sinusoid"} }
+
 func unknownFamily(name string) error {
-	return fmt.Errorf("build family: found %q, expected sinusoid or load", name)
+	return fmt.Errorf("build family: found %q, expected one of %s", name, strings.Join(FamilyNames(), ", "))
 }
 
 // Defaults of the data rules, also where a Config or IngestOptions leaves them 0.
@@ -173,7 +199,7 @@ const (
 // Validate checks every field that the family reads. Errors name the field, what
 // was found and what was expected.
 func (c Config) Validate() error {
-	if c.Name != "sinusoid" && c.Name != "load" {
+	if !slices.Contains(FamilyNames(), c.Name) {
 		return unknownFamily(c.Name)
 	}
 	if len(c.Shots) == 0 {
@@ -184,8 +210,14 @@ func (c Config) Validate() error {
 			return err
 		}
 	}
+	if c.Name == "omniglot" {
+		return c.validateOmniglot()
+	}
 	if err := inRange("query", c.Query, 1, maxSamples); err != nil {
 		return err
+	}
+	if c.Name == "arrays" {
+		return c.validateArrays()
 	}
 	if c.Name == "sinusoid" {
 		if len(c.Path) > 0 {
@@ -194,6 +226,43 @@ func (c Config) Validate() error {
 		return nil
 	}
 	return c.validateLoad()
+}
+
+func (c Config) validateOmniglot() error {
+	const most = 1000 // drawings of a character; Omniglot has 20
+	checks := []error{
+		inRange("ways", c.Ways, 2, 1000),
+		inRange("query", c.Query, 0, most),
+		inRange("size", c.Size, 1, maxImageSize),
+		inRange("characters.train", c.Characters.Train, 1, maxImageClass),
+		inRange("characters.validate", c.Characters.Validate, 0, maxImageClass),
+	}
+	for _, k := range c.Shots {
+		checks = append(checks, inRange("shots", k, 1, most))
+	}
+	return firstOf(checks)
+}
+
+func (c Config) validateArrays() error {
+	checks := []error{
+		inRange("classes", c.Classes, 0, maxTargets),
+		isShare("split.validate", c.Division.Validate),
+		isShare("split.test", c.Division.Test),
+		c.validateDivision(),
+	}
+	if _, err := c.groupPattern(); err != nil {
+		checks = append(checks, err)
+	}
+	return firstOf(checks)
+}
+
+func firstOf(errs []error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c Config) validateLoad() error {
@@ -209,10 +278,8 @@ func (c Config) validateLoad() error {
 		isShare("split.test", c.Division.Test),
 		c.validateSums(),
 	}
-	for _, err := range checks {
-		if err != nil {
-			return err
-		}
+	if err := firstOf(checks); err != nil {
+		return err
 	}
 	for _, f := range c.Features {
 		if !slices.Contains(FeatureNames(), f) {
@@ -234,6 +301,10 @@ func (c Config) validateSums() error {
 	if c.Mixture.Share > 0 && c.Mixture.Series == 0 {
 		return fmt.Errorf("check family.mixture.series: found 0 with a share of %g, expected 1 or more; share 0 turns mixtures off", c.Mixture.Share)
 	}
+	return c.validateDivision()
+}
+
+func (c Config) validateDivision() error {
 	d := c.Division
 	if s := d.Validate + d.Test; s >= 1 {
 		return fmt.Errorf("check family.split: validate and test add up to %g, expected less than 1: nothing is left to train on", s)

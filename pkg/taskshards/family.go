@@ -68,13 +68,17 @@ type Family interface {
 }
 
 // New builds the family that the configuration names. The data set is nil for a
-// family, or a configuration, that reads no traces.
+// family, or a configuration, that reads no data.
 func New(c Config, ds *DataSet) (f Family, err error) {
 	switch c.Name {
 	case "sinusoid":
 		f, err = NewSinusoid(c)
 	case "load":
 		f, err = NewLoad(c, ds)
+	case "omniglot":
+		f, err = NewOmniglot(c, ds)
+	case "arrays":
+		f, err = NewArrays(c, ds)
 	default:
 		err = unknownFamily(c.Name)
 	}

@@ -180,7 +180,7 @@ func TestG7_ConfigIsRefusedByField(t *testing.T) {
 		edit func(*Config)
 		want string
 	}{
-		{"family", func(c *Config) { c.Name = "sinusiod" }, "sinusoid or load"},
+		{"family", func(c *Config) { c.Name = "sinusiod" }, "omniglot, sinusoid"},
 		{"no shots", func(c *Config) { c.Shots = nil }, "family.shots"},
 		{"negative shots", func(c *Config) { c.Shots = []int{5, -1} }, "found -1"},
 		{"no query", func(c *Config) { c.Query = 0 }, "family.query"},

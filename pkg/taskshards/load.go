@@ -180,7 +180,7 @@ func (f *Load) episode(st *Stream, s *slot, into *Task) bool {
 	shots := f.shots[st.Intn(len(f.shots))]
 	n := s.hi - s.lo
 	if shots >= n {
-		shots = f.fittingShots(n)
+		shots = fittingShots(f.shots, n)
 	}
 	if n <= shots {
 		into.Support.Resize(0, f.in, 1)
@@ -205,10 +205,10 @@ func (f *Load) episode(st *Stream, s *slot, into *Task) bool {
 // use on a new job. In the others the job is an old one.
 const newborn = 0.8
 
-// fittingShots is the largest number of the set below n; 0 where there is none.
-func (f *Load) fittingShots(n int) int {
+// fittingShots is the largest number of a set below n; 0 where there is none.
+func fittingShots(set []int, n int) int {
 	most := 0
-	for _, k := range f.shots {
+	for _, k := range set {
 		if k < n {
 			most = max(most, k)
 		}

@@ -18,15 +18,19 @@ const packKind = "warmstart dataset 1"
 const packMaxExact = 1 << 53
 
 // Pack returns the data set as one safetensors object. Equal data sets give
-// equal bytes: no path, clock or order of reading is inside.
+// equal bytes: no path, clock or order of reading is inside. Images and arrays
+// are laid out as packImageSet and packArraySet say, traces so:
 //
-// Five float64 tensors: `series` [S][2] = interval and number of segments,
+// Four float64 tensors: `series` [S][2] = interval and number of segments,
 // `segments` [G][3] = start (Unix ms), number of values, number of held ones,
 // `values` and `held`, segment after segment. Names and groups are JSON lists in
 // the metadata.
 func Pack(ds *DataSet) ([]byte, error) {
 	if err := ds.check(); err != nil {
 		return nil, fmt.Errorf("pack data set: %w", err)
+	}
+	if ds.Images != nil || ds.Arrays != nil {
+		return packTensors(ds)
 	}
 	var names, groups []string
 	var series, segments, values, held []float64
@@ -49,6 +53,21 @@ func Pack(ds *DataSet) ([]byte, error) {
 		{Name: "series", Shape: []int{len(series) / 2, 2}, F64: notNil(series)},
 		{Name: "values", Shape: []int{len(values)}, F64: notNil(values)},
 	})
+	if err != nil {
+		return nil, fmt.Errorf("pack data set: %w", err)
+	}
+	return data, nil
+}
+
+func packTensors(ds *DataSet) ([]byte, error) {
+	var meta map[string]string
+	var tensors []checkpoint.Tensor
+	if ds.Images != nil {
+		meta, tensors = packImageSet(ds.Images)
+	} else {
+		meta, tensors = packArraySet(ds.Arrays)
+	}
+	data, err := checkpoint.EncodeTensors(meta, tensors)
 	if err != nil {
 		return nil, fmt.Errorf("pack data set: %w", err)
 	}
@@ -84,11 +103,7 @@ func Unpack(data []byte) (*DataSet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("unpack data set: %w", err)
 	}
-	u := unpacker{tensors: make(map[string][]float64)}
-	for _, t := range tensors {
-		u.tensors[t.Name] = t.F64
-	}
-	ds, err := u.dataSet(meta)
+	ds, err := unpack(meta, tensors)
 	if err == nil {
 		err = ds.check()
 	}
@@ -96,6 +111,22 @@ func Unpack(data []byte) (*DataSet, error) {
 		return nil, fmt.Errorf("unpack data set: %w", err)
 	}
 	return ds, nil
+}
+
+func unpack(meta map[string]string, tensors []checkpoint.Tensor) (*DataSet, error) {
+	switch meta["kind"] {
+	case packImages:
+		s, err := unpackImageSet(meta, tensors)
+		return &DataSet{Images: s}, err
+	case packArrays:
+		s, err := unpackArraySet(meta, tensors)
+		return &DataSet{Arrays: s}, err
+	}
+	u := unpacker{tensors: make(map[string][]float64)}
+	for _, t := range tensors {
+		u.tensors[t.Name] = t.F64
+	}
+	return u.dataSet(meta)
 }
 
 // unpacker takes numbers off the front of the tensors; the first thing missing

@@ -54,9 +54,12 @@ func (s *Series) Constant() bool {
 	return true
 }
 
-// DataSet is the traces of a fleet, in the order of their names.
+// DataSet is what a family reads: the traces of a fleet in the order of their
+// names, or images, or arrays, one of the three.
 type DataSet struct {
 	Series []Series
+	Images *ImageSet
+	Arrays *ArraySet
 }
 
 // NewDataSet sorts the series by name and checks them.
@@ -69,9 +72,19 @@ func NewDataSet(series []Series) (*DataSet, error) {
 	return ds, nil
 }
 
-// Groups returns the names of the groups, sorted.
+// Groups returns the names of the groups, sorted. Each class of images is one.
 func (ds *DataSet) Groups() []string {
 	var names []string
+	if ds.Images != nil {
+		for _, c := range ds.Images.Classes {
+			names = append(names, c.Name)
+		}
+	}
+	if ds.Arrays != nil {
+		for _, t := range ds.Arrays.Tasks {
+			names = append(names, t.Group)
+		}
+	}
 	for i := range ds.Series {
 		names = append(names, ds.Series[i].Group)
 	}
@@ -84,6 +97,12 @@ func (ds *DataSet) Groups() []string {
 const maxValue = 1e100
 
 func (ds *DataSet) check() error {
+	switch {
+	case ds.Images != nil:
+		return ds.Images.check()
+	case ds.Arrays != nil:
+		return ds.Arrays.check()
+	}
 	for i := range ds.Series {
 		s := &ds.Series[i]
 		if s.Name == "" || s.Group == "" {

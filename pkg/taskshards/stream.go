@@ -106,3 +106,29 @@ func (st *Stream) Normal() float64 {
 func (st *Stream) LogUniform(lo, hi float64) float64 {
 	return kernel.Exp(st.Uniform(kernel.Log(lo), kernel.Log(hi)))
 }
+
+// choose fills out with distinct numbers of [0, n) in random order (Floyd, 1987);
+// n must be at least their number.
+func (st *Stream) choose(out []int, n int) {
+	k := len(out)
+	for i := range out {
+		j := n - k + i
+		v := st.Intn(j + 1)
+		for _, taken := range out[:i] {
+			if taken == v {
+				v = j
+				break
+			}
+		}
+		out[i] = v
+	}
+	st.shuffle(out)
+}
+
+// shuffle brings v into random order (Fisher and Yates).
+func (st *Stream) shuffle(v []int) {
+	for i := len(v) - 1; i > 0; i-- {
+		j := st.Intn(i + 1)
+		v[i], v[j] = v[j], v[i]
+	}
+}
