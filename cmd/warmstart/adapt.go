@@ -45,7 +45,7 @@ func adapt(ctx context.Context, env *environment, args []string) error {
 	}
 	config := base.Family
 	config.Strict, config.SkipBad, config.Group, config.MinValues = *strict, *skipBad, "", base.Family.Lags+1
-	ds, err := readTraces([]string{*data}, config, env.err)
+	ds, err := readData([]string{*data}, config, env.err)
 	if err != nil {
 		return err
 	}

@@ -45,7 +45,7 @@ func eval(ctx context.Context, env *environment, args []string) error {
 	}
 	config := base.Family
 	config.Strict, config.SkipBad, config.Group = *strict, *skipBad, ""
-	ds, err := readTraces(tasks, config, env.err)
+	ds, err := readData(tasks, config, env.err)
 	if err != nil {
 		return err
 	}

@@ -44,7 +44,7 @@ func readInput(path string, overrides []worker.Override, strict, skipBad bool, l
 		if err != nil {
 			return in, err
 		}
-		if ds, err = readTraces(paths, config, log); err != nil {
+		if ds, err = readData(paths, config, log); err != nil {
 			return in, err
 		}
 		if in.packed, err = taskshards.Pack(ds); err != nil {
@@ -53,29 +53,25 @@ func readInput(path string, overrides []worker.Override, strict, skipBad bool, l
 		in.groups = len(ds.Groups())
 		in.spec.Data, in.spec.Paths = metatrain.Digest(in.packed), paths
 		if want := config.Digest; want != "" && want != in.spec.Data {
-			return in, fmt.Errorf("family.digest: the traces in %s have SHA-256 %s, expected %s: they are not the ones the spec was written for", strings.Join(paths, ", "), in.spec.Data, want)
+			return in, fmt.Errorf("family.digest: the data in %s has SHA-256 %s, expected %s: it is not what the spec was written for", strings.Join(paths, ", "), in.spec.Data, want)
 		}
 	}
 	if in.spec.Family, err = worker.WithoutReading(in.spec.Family); err != nil {
 		return in, err
 	}
-	if err := families.CheckSpec(in.spec, ds); err != nil {
+	if in.spec, err = families.Complete(in.spec, ds); err != nil {
 		return in, fmt.Errorf("%s: %w", path, err)
 	}
 	return in, nil
 }
 
-// readTraces reads the traces below paths and says what was mended and left out.
-func readTraces(paths []string, config taskshards.Config, log io.Writer) (*taskshards.DataSet, error) {
-	options, err := config.IngestOptions()
-	if err != nil {
-		return nil, err
-	}
+// readData reads a family's data below paths and says what was mended and left out.
+func readData(paths []string, config taskshards.Config, log io.Writer) (*taskshards.DataSet, error) {
 	var sources []taskshards.Source
 	for _, p := range paths {
 		info, err := os.Stat(p)
 		if err != nil {
-			return nil, fmt.Errorf("read traces: %w", err)
+			return nil, fmt.Errorf("read %s: %w", dataName(config), err)
 		}
 		root, name := p, "."
 		if !info.IsDir() {
@@ -84,12 +80,23 @@ func readTraces(paths []string, config taskshards.Config, log io.Writer) (*tasks
 		}
 		sources = append(sources, taskshards.Source{FS: os.DirFS(root), Root: name})
 	}
-	ds, report, err := taskshards.Ingest(sources, options)
+	ds, report, err := taskshards.Read(config, sources)
 	if err != nil {
 		return nil, err
 	}
-	fmt.Fprintf(log, "traces: %s\n", strings.ReplaceAll(report.String(), "\n", "\n        "))
+	fmt.Fprintf(log, "%s: %s\n", dataName(config), strings.ReplaceAll(report.String(), "\n", "\n        "))
 	return ds, nil
+}
+
+// dataName is what people call a family's data.
+func dataName(c taskshards.Config) string {
+	switch c.Name {
+	case "omniglot":
+		return "images"
+	case "arrays":
+		return "arrays"
+	}
+	return "traces"
 }
 
 // overrides reads the --set flags.

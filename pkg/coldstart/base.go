@@ -95,30 +95,61 @@ func build(config metatrain.ModelConfig) (*Base, error) {
 	}
 	b := &Base{Config: config}
 	var err error
-	if b.Family, err = familyConfig(config.Family); err != nil {
+	if b.Family, err = familyConfig(config); err != nil {
 		return nil, fmt.Errorf("family: %w", err)
 	}
-	in, out := 1, 1
-	if b.Family.Name == "load" {
-		w, err := taskshards.NewWindower(b.Family)
-		if err != nil {
-			return nil, fmt.Errorf("family: %w", err)
-		}
-		in = w.In()
+	shape, err := b.shape()
+	if err != nil {
+		return nil, err
 	}
+	if b.Learner, err = LearnerConfig(config); err != nil {
+		return nil, err
+	}
+	b.Model, err = BuildModel(config, shape)
+	return b, err
+}
+
+// BuildModel makes the network of a model's configuration for samples of a
+// shape.
+func BuildModel(config metatrain.ModelConfig, shape nn.Shape) (*nn.Model, error) {
 	net := nn.Config{}
 	if err := options(config.Model, &net); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
 	}
-	net.Name = config.Model.Name
-	if b.Model, err = nn.Build(net, nn.Flat(in, out)); err != nil {
+	c, err := LearnerConfig(config)
+	if err != nil {
 		return nil, err
 	}
-	b.Learner, err = LearnerConfig(config)
-	return b, err
+	net.Name, net.InnerSteps = config.Model.Name, c.InnerSteps()
+	return nn.Build(net, shape)
 }
 
-func familyConfig(s metatrain.Section) (taskshards.Config, error) {
+// shape is that of a sample: what the configuration says or, where it is silent,
+// what the family's options do.
+func (b *Base) shape() (nn.Shape, error) {
+	if s := b.Config.Shape; !s.IsZero() {
+		return nn.Shape{In: s.In, Extra: s.Extra, Out: s.Out}, nil
+	}
+	switch b.Family.Name {
+	case "sinusoid":
+		return nn.Flat(1, 1), nil
+	case "load":
+		w, err := taskshards.NewWindower(b.Family)
+		if err != nil {
+			return nn.Shape{}, fmt.Errorf("family: %w", err)
+		}
+		return nn.Shape{In: []int{w.Lags(), 1}, Extra: w.In() - w.Lags(), Out: 1}, nil
+	}
+	return nn.Shape{}, fmt.Errorf("shape: found none for family %s, expected in and out", b.Family.Name)
+}
+
+// familyConfig reads the options of a built-in family. Of another program's own
+// only the name is known, and the shape.
+func familyConfig(config metatrain.ModelConfig) (taskshards.Config, error) {
+	s := config.Family
+	if !slices.Contains(taskshards.FamilyNames(), s.Name) && !config.Shape.IsZero() {
+		return taskshards.Config{Name: s.Name}, nil
+	}
 	c, err := taskshards.Default(s.Name)
 	if err != nil {
 		return c, err

@@ -20,6 +20,8 @@ type ModelConfig struct {
 	Learner  Section  `json:"learner"`
 	Inner    LossSpec `json:"inner"`
 	Outer    LossSpec `json:"outer"`
+	// Shape is that of a sample, where the family does not tell it.
+	Shape Shape `json:"shape,omitzero"`
 	// Comparators are the hyper-parameters chosen on training members, which the cold-start table needs.
 	Comparators json.RawMessage `json:"comparators,omitempty"`
 }
@@ -162,7 +164,7 @@ func (r *run) files() (map[string][]byte, error) {
 		}
 		files[name] = data
 	}
-	config := ModelConfig{Contract: Contract, Family: r.spec.Family, Model: r.spec.Model, Learner: r.spec.Learner, Inner: r.spec.Inner, Outer: r.spec.Outer}
+	config := ModelConfig{Contract: Contract, Family: r.spec.Family, Model: r.spec.Model, Learner: r.spec.Learner, Inner: r.spec.Inner, Outer: r.spec.Outer, Shape: r.spec.Shape}
 	if r.evaluation != nil {
 		files[EvaluationFile] = r.evaluation
 		var err error

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 )
 
 // Contract names the numerical contract every bit of a run rests on.
@@ -92,6 +93,25 @@ type RunSpec struct {
 	// Data is the SHA-256 of the packed data set, "" for a family that makes its own. Paths tells people where it came from.
 	Data  string   `json:"data,omitempty"`
 	Paths []string `json:"paths,omitempty"`
+	// Shape is that of a sample, where the family's name and options alone don't tell it: it comes from the data, or from
+	// a program of the user's own. Zero for load and sinusoid.
+	Shape Shape `json:"shape,omitzero"`
+}
+
+// Shape is what a sample of a family looks like. The zero value says nothing.
+type Shape struct {
+	In      []int `json:"in"`              // [features], [time][channels] or [height][width][channels]
+	Extra   int   `json:"extra,omitempty"` // plain features after these
+	Out     int   `json:"out"`             // targets of a sample, or classes
+	Classes bool  `json:"classes,omitempty"`
+}
+
+// IsZero reports that nothing is said.
+func (s Shape) IsZero() bool { return len(s.In) == 0 && s.Extra == 0 && s.Out == 0 && !s.Classes }
+
+// Equal reports whether two shapes are the same.
+func (s Shape) Equal(o Shape) bool {
+	return slices.Equal(s.In, o.In) && s.Extra == o.Extra && s.Out == o.Out && s.Classes == o.Classes
 }
 
 var (
@@ -148,6 +168,12 @@ func (s *RunSpec) Validate() error {
 	}
 	if s.Data != "" && !digestForm.MatchString(s.Data) {
 		bad("data", fmt.Sprintf("%q", s.Data), "a SHA-256 in hex")
+	}
+	for _, d := range append(slices.Clone(s.Shape.In), s.Shape.Out) {
+		if !s.Shape.IsZero() && (d < 1 || d > 1<<16 || len(s.Shape.In) > 3 || s.Shape.Extra < 0) {
+			bad("shape", fmt.Sprintf("%+v", s.Shape), "one to three axes of 1 to 65536 and as many targets")
+			break
+		}
 	}
 	for i, v := range s.Validation.Targets {
 		if !(v > 0 && v <= 1e9) {

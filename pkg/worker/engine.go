@@ -50,7 +50,14 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 	if err != nil {
 		return nil, err
 	}
-	model, err := buildModel(spec.Model, modelShape(family.Shape()))
+	if spec.Shape, err = specShape(spec, family.Shape()); err != nil {
+		return nil, err
+	}
+	c, err := coldstart.LearnerConfig(modelConfig(&spec))
+	if err != nil {
+		return nil, err
+	}
+	model, err := coldstart.BuildModel(modelConfig(&spec), modelShape(family.Shape()))
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +65,6 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 		return nil, fmt.Errorf("model %s has %d parameters, expected at most %d; narrow model.hidden", spec.Model.Name, n, maxParams)
 	}
 	e := &engine{spec: spec, family: family, data: data, model: model}
-	c, err := coldstart.LearnerConfig(modelConfig(&spec))
-	if err != nil {
-		return nil, err
-	}
 	for _, c := range []learner.Config{c, c.Pooled()} {
 		l, err := learner.New[float32](c, model)
 		if err != nil {
@@ -104,7 +107,30 @@ func (e *engine) checkTable() error {
 
 // modelConfig is what of a spec belongs to the published model.
 func modelConfig(s *metatrain.RunSpec) metatrain.ModelConfig {
-	return metatrain.ModelConfig{Contract: s.Contract, Family: s.Family, Model: s.Model, Learner: s.Learner, Inner: s.Inner, Outer: s.Outer}
+	return metatrain.ModelConfig{Contract: s.Contract, Family: s.Family, Model: s.Model, Learner: s.Learner, Inner: s.Inner, Outer: s.Outer, Shape: s.Shape}
+}
+
+// specShape is the shape that the spec records of a family's samples: none for those whose options tell it. One that is
+// recorded already must be it.
+func specShape(spec metatrain.RunSpec, s taskshards.Shape) (metatrain.Shape, error) {
+	if spec.Family.Name == "load" || spec.Family.Name == "sinusoid" {
+		return spec.Shape, nil
+	}
+	found := metatrain.Shape{In: s.In, Extra: s.Extra, Out: s.Out, Classes: s.Classes}
+	if !spec.Shape.IsZero() && !spec.Shape.Equal(found) {
+		return found, fmt.Errorf("family %s makes samples of shape %+v, the spec says %+v: the data is another, or this worker's family is", spec.Family.Name, found, spec.Shape)
+	}
+	return found, nil
+}
+
+// Complete checks a spec as CheckSpec does and returns it with what the data decides, the shape of a sample: that form is
+// to be submitted, since the published model is built from it.
+func (f Families) Complete(spec metatrain.RunSpec, data *taskshards.DataSet) (metatrain.RunSpec, error) {
+	e, err := newEngine(spec, f, data)
+	if err != nil {
+		return spec, err
+	}
+	return e.spec, nil
 }
 
 // CheckSpec refuses a spec that an engine could not be built from: shapes that do not fit, losses without curvature.

@@ -28,7 +28,9 @@ type Families map[string]FamilyKind
 // BuiltinFamilies are the families warmstart brings.
 func BuiltinFamilies() Families {
 	return Families{
+		"arrays":   {Options: func() any { return new(ArraysOptions) }, Preset: arraysPreset, Learner: "maml", Build: buildFamily("arrays")},
 		"load":     {Options: func() any { return new(LoadOptions) }, Preset: loadPreset, Learner: "ridge", Build: buildFamily("load")},
+		"omniglot": {Options: func() any { return new(OmniglotOptions) }, Preset: omniglotPreset, Learner: "maml", Build: buildFamily("omniglot")},
 		"sinusoid": {Options: func() any { return new(SinusoidOptions) }, Preset: sinusoidPreset, Learner: "maml", Build: buildFamily("sinusoid")},
 	}
 }
@@ -67,16 +69,38 @@ func FamilyConfig(name string, options json.RawMessage) (taskshards.Config, erro
 	return c, c.Validate()
 }
 
+// dataOptions are the options of a family that reads files.
+type dataOptions interface {
+	// takePaths removes and returns where the files are: they are no part of a spec, their content is.
+	takePaths() []string
+	// forget removes what else only says how they are read.
+	forget()
+}
+
+func (o *LoadOptions) takePaths() []string {
+	paths := o.Path
+	o.Path = nil
+	return paths
+}
+
+func (o *LoadOptions) forget() { o.Digest, o.Strict, o.SkipBad = "", false, false }
+
 // WithoutReading drops from a family's options what only says how its data is read: the data's digest stands for it.
 func WithoutReading(s metatrain.Section) (metatrain.Section, error) {
-	if s.Name != "load" {
+	kind, ok := BuiltinFamilies()[s.Name]
+	if !ok {
 		return s, nil
 	}
-	var o LoadOptions
-	if err := json.Unmarshal(s.Options, &o); err != nil {
+	o := kind.Options()
+	reads, ok := o.(dataOptions)
+	if !ok {
+		return s, nil
+	}
+	if err := json.Unmarshal(s.Options, o); err != nil {
 		return s, fmt.Errorf("family %s: options: %w", s.Name, err)
 	}
-	o.Path, o.Digest, o.Strict, o.SkipBad = nil, "", false, false
+	reads.takePaths()
+	reads.forget()
 	return section(s.Name, o)
 }
 

@@ -157,20 +157,26 @@ func TestG7_CheckSpecRefusesEarly(t *testing.T) {
 	}
 }
 
-// A family of the user's own trains; a table made of it is refused before the training, not after.
+// A family of the user's own trains, and has a table: its shape goes into the spec, and so into what is published. A shape
+// that is not the family's is refused before the training.
 func TestOwnFamilies(t *testing.T) {
 	own := BuiltinFamilies()
 	own["own"] = FamilyKind{Options: func() any { return new(SinusoidOptions) }, Learner: "maml", Build: func(json.RawMessage, *taskshards.DataSet) (taskshards.Family, error) {
 		return taskshards.NewSinusoid(taskshards.Config{Name: "sinusoid", Shots: []int{3}, Query: 3})
 	}}
-	for text, good := range map[string]bool{"family: own\nevaluation: {table: false}": true, "family: own": false} {
-		spec, _, err := own.ReadSpec("spec.yaml", []byte(text), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := own.CheckSpec(spec, nil); (err == nil) != good || !good && !strings.Contains(err.Error(), "evaluation.table") {
-			t.Errorf("%q: got %v", text, err)
-		}
+	spec, _, err := own.ReadSpec("spec.yaml", []byte("family: own"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if spec, err = own.Complete(spec, nil); err != nil || !spec.Shape.Equal(metatrain.Shape{In: []int{1}, Out: 1}) {
+		t.Errorf("got %+v, %v", spec.Shape, err)
+	}
+	if err := own.CheckSpec(spec, nil); err != nil {
+		t.Error(err)
+	}
+	spec.Shape.Out = 2
+	if err := own.CheckSpec(spec, nil); err == nil || !strings.Contains(err.Error(), "Out:2") {
+		t.Errorf("another shape: got %v", err)
 	}
 }
 

@@ -100,8 +100,8 @@ func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []s
 	}
 	options := kind.Options()
 	errs := []error{doc.DecodeSection(s.Family, options)}
-	if load, ok := options.(*LoadOptions); ok {
-		paths, load.Path = load.Path, nil
+	if reads, ok := options.(dataOptions); ok {
+		paths = reads.takePaths()
 	}
 	spec.Family, err = section(s.Family.Name, options)
 	errs = append(errs, err)
@@ -209,16 +209,6 @@ func (f Families) Explain(w io.Writer) error {
 
 // Schema is the JSON schema of a spec file.
 func (f Families) Schema() ([]byte, error) { return strictyaml.Schema(f.groups()...) }
-
-// buildModel makes the network of a spec for a family's shape.
-func buildModel(s metatrain.Section, shape nn.Shape) (*nn.Model, error) {
-	c := nn.Config{Name: s.Name}
-	if err := json.Unmarshal(s.Options, &c); err != nil {
-		return nil, fmt.Errorf("model %s: options: %w", s.Name, err)
-	}
-	c.Name = s.Name
-	return nn.Build(c, shape)
-}
 
 // modelShape is a family's shape as a model takes it.
 func modelShape(s taskshards.Shape) nn.Shape {
