@@ -34,13 +34,18 @@ func MulAddRow[T Float](dst, x, a, b []T) { each(opMulAdd, dst, x, a, b, len(a),
 // AddMulRow computes dst[i][j] = z[i][j] + T(x[i][j]*a[j]), two roundings.
 func AddMulRow[T Float](dst, z, x, a []T) { each(opMulAdd, dst, x, a, z, len(a), 0, len(a)) }
 
-// op is an elementwise operation of x, y and perhaps z.
+// op is an elementwise operation of x, y, z and a scalar a.
 type op uint8
 
+// The assembly knows their order.
 const (
 	opAdd    op = iota // x + y
 	opSub              // x - y
 	opMul              // x * y
+	opAxpy             // x + T(a*y)
+	opGate             // y > 0 ? x : +0
+	opScale            // a * x
+	opRelu             // 0 > x ? 0 : x
 	opSubMul           // (x - y) * z
 	opMulAdd           // x*y + z
 )
@@ -51,15 +56,17 @@ func each[T Float](o op, dst, x, y, z []T, c, yr, zr int) {
 	if len(dst) == 0 {
 		return
 	}
-	n := len(dst) / c
-	if n*c != len(dst) {
-		panic("kernel: rows of unlike length")
+	n := 1
+	if c != len(dst) {
+		if n = len(dst) / c; n*c != len(dst) {
+			panic("kernel: rows of unlike length")
+		}
 	}
 	_, _ = x[len(dst)-1], y[(n-1)*yr+c-1]
 	if o >= opSubMul {
 		_ = z[(n-1)*zr+c-1]
 	}
-	if is32[T]() && each32(o, f32(dst), f32(x), f32(y), f32(z), n, c, yr, zr) {
+	if is32[T]() && each32(o, f32(dst), f32(x), f32(y), f32(z), 0, n, c, yr, zr) {
 		return
 	}
 	for i := range n {

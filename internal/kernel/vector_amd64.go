@@ -2,79 +2,119 @@
 
 package kernel
 
-// The functions below do as many elements as fill vectors of eight, where the
-// processor has them, and return how many they did.
+import "unsafe"
 
-func addInto32(dst, src []float32) int {
-	n := vectors(len(dst))
-	if n > 0 {
-		addAVX2(n/8, &dst[0], &src[0])
-	}
-	return n
+// eachArgs says to the assembly, which knows their offsets, what an elementwise
+// operation works on: n rows of full whole vectors and, where tail is not 0, one of
+// the lanes in mask. Row after row is c elements on in dst and x, yr and zr in y
+// and z. A slice that the operation does not read may be nil.
+type eachArgs struct {
+	op, n, full, tail int
+	dst, x, y, z      *float32
+	c, yr, zr         int
+	a                 float32
+	_                 float32
+	mask              *uint32
 }
 
-func axpy32(dst, x []float32, a float32, y []float32) int {
-	n := vectors(len(dst))
-	if n > 0 {
-		axpyAVX2(n/8, &dst[0], &x[0], a, &y[0])
+// each32 does op on n rows of c > 0 columns and reports whether this processor has
+// a kernel for it.
+func each32(o op, dst, x, y, z []float32, a float32, n, c, yr, zr int) bool {
+	if level == 0 || len(dst) == 0 {
+		return false
 	}
-	return n
+	full, tail, mask := vectors(c)
+	p := eachArgs{int(o), n, full, tail, &dst[0], &x[0], unsafe.SliceData(y), unsafe.SliceData(z), c, yr, zr, a, 0, mask}
+	if level == 2 {
+		eachAVX512(&p)
+	} else {
+		eachAVX2(&p)
+	}
+	return true
 }
 
-func scale32(dst []float32, a float32, x []float32) int {
-	n := vectors(len(dst))
-	if n > 0 {
-		scaleAVX2(n/8, &dst[0], a, &x[0])
+// vectors returns how many whole vectors n elements fill, how many elements are
+// left, and their mask.
+func vectors(n int) (full, tail int, mask *uint32) {
+	if level == 2 {
+		return n / 16, n % 16, &lanes16[n%16]
 	}
-	return n
+	return n / 8, n % 8, &lanes8[8-n%8]
 }
 
-func relu32(dst, x []float32) int {
-	n := vectors(len(dst))
-	if n > 0 {
-		reluAVX2(n/8, &dst[0], &x[0])
+// columns32 sets dst to the sums, each one chain, of the columns of n > 0 rows of x,
+// or of x times y where that is not nil, and reports whether this processor has a
+// kernel for it.
+func columns32(dst, x, y []float32, n, c int) bool {
+	if level == 0 {
+		return false
 	}
-	return n
+	wide := 64
+	if level == 2 {
+		wide = 128
+	}
+	for j := 0; j < len(dst); j += wide {
+		part := dst[j:min(j+wide, len(dst))]
+		var other *float32
+		if y != nil {
+			other = &y[j]
+		}
+		if level == 2 {
+			columnsAVX512(n, (len(part)+15)/16, &part[0], &x[j], other, c, &lanes16[(len(part)-1)%16+1])
+		} else {
+			columnsAVX2(n, (len(part)+7)/8, &part[0], &x[j], other, c, &lanes8[7-(len(part)-1)%8])
+		}
+	}
+	return true
 }
 
-func gate32(dst, x, y []float32) int {
-	n := vectors(len(dst))
-	if n > 0 {
-		gateAVX2(n/8, &dst[0], &x[0], &y[0])
+// transpose32 reports whether this processor has a kernel for transposing src
+// [rows][cols] into dst, and if so does it, square by square.
+func transpose32(dst, src []float32, rows, cols int) bool {
+	if level == 0 {
+		return false
 	}
-	return n
+	size := 8 * level
+	for i := 0; i < rows; i += size {
+		r := min(size, rows-i)
+		for j := 0; j < cols; j += size {
+			c := min(size, cols-j)
+			if level == 2 {
+				transposeAVX512(r, c, &dst[j*rows+i], rows, &src[i*cols+j], cols, &lanes16[r], &lanes16[c])
+			} else {
+				transposeAVX2(r, c, &dst[j*rows+i], rows, &src[i*cols+j], cols, &lanes8[8-r], &lanes8[8-c])
+			}
+		}
+	}
+	return true
 }
 
 // finite32 returns how many leading elements are known to be finite.
 func finite32(x []float32) int {
-	n := vectors(len(x))
-	if n > 0 && largestAVX2(n/8, &x[0]) >= 0x7f800000 {
+	n := len(x) &^ 7
+	if level == 0 || n == 0 || largestAVX2(n/8, &x[0]) >= 0x7f800000 {
 		return 0
 	}
 	return n
 }
 
-func vectors(n int) int {
-	if level == 0 {
-		return 0
-	}
-	return n &^ 7
-}
+//go:noescape
+func eachAVX512(args *eachArgs)
 
 //go:noescape
-func addAVX2(n int, dst, src *float32)
+func eachAVX2(args *eachArgs)
 
 //go:noescape
-func axpyAVX2(n int, dst, x *float32, a float32, y *float32)
+func columnsAVX512(n, vectors int, dst, x, y *float32, c int, mask *uint32)
 
 //go:noescape
-func scaleAVX2(n int, dst *float32, a float32, x *float32)
+func columnsAVX2(n, vectors int, dst, x, y *float32, c int, mask *uint32)
 
 //go:noescape
-func reluAVX2(n int, dst, x *float32)
+func transposeAVX512(rows, cols int, dst *float32, dr int, src *float32, sr int, rowMask, colMask *uint32)
 
 //go:noescape
-func gateAVX2(n int, dst, x, y *float32)
+func transposeAVX2(rows, cols int, dst *float32, dr int, src *float32, sr int, rowMask, colMask *uint32)
 
 //go:noescape
 func largestAVX2(n int, x *float32) uint32

@@ -21,6 +21,9 @@ var files = []struct {
 	write func(c *build.Context)
 }{
 	{"gemm_amd64.s", writeTiles},
+	{"vector_amd64.s", writeVectors},
+	{"transpose_amd64.s", writeTransposes},
+	{"curve_amd64.s", writeCurves},
 }
 
 func main() {
