@@ -23,7 +23,7 @@ func each32(o op, dst, x, y, z []float32, a float32, n, c, yr, zr int) bool {
 	if level == 0 || len(dst) == 0 {
 		return false
 	}
-	full, tail, mask := vectors(c)
+	full, tail, mask := whole(c)
 	p := eachArgs{int(o), n, full, tail, &dst[0], &x[0], unsafe.SliceData(y), unsafe.SliceData(z), c, yr, zr, a, 0, mask}
 	if level == 2 {
 		eachAVX512(&p)
@@ -33,13 +33,22 @@ func each32(o op, dst, x, y, z []float32, a float32, n, c, yr, zr int) bool {
 	return true
 }
 
-// vectors returns how many whole vectors n elements fill, how many elements are
+// whole returns how many whole vectors n elements fill, how many elements are
 // left, and their mask.
-func vectors(n int) (full, tail int, mask *uint32) {
+func whole(n int) (full, tail int, mask *uint32) {
 	if level == 2 {
 		return n / 16, n % 16, &lanes16[n%16]
 	}
 	return n / 8, n % 8, &lanes8[8-n%8]
+}
+
+// vectors returns how many of n elements fill vectors of eight, where the processor
+// has them.
+func vectors(n int) int {
+	if level == 0 {
+		return 0
+	}
+	return n &^ 7
 }
 
 // columns32 sets dst to the sums, each one chain, of the columns of n > 0 rows of x,
@@ -91,8 +100,8 @@ func transpose32(dst, src []float32, rows, cols int) bool {
 
 // finite32 returns how many leading elements are known to be finite.
 func finite32(x []float32) int {
-	n := len(x) &^ 7
-	if level == 0 || n == 0 || largestAVX2(n/8, &x[0]) >= 0x7f800000 {
+	n := vectors(len(x))
+	if n == 0 || largestAVX2(n/8, &x[0]) >= 0x7f800000 {
 		return 0
 	}
 	return n
