@@ -116,7 +116,6 @@ func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) 
 	if first == nil {
 		return nil
 	}
-	l.m.prepare(first.Step)
 	in, out := l.m.model.In(), l.m.model.Out()
 	l.support.put(tasks, first, supportOf, in, out)
 	l.query.put(tasks, first, queryOf, in, out)

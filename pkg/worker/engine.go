@@ -37,6 +37,7 @@ type engine struct {
 	data   *taskshards.DataSet // nil where the family makes its own
 	model  *nn.Model
 	tracks []learner.Learner[float32] // the base model's, then the pooled comparator's
+	inners []*inner                   // of the tracks
 	params int
 	valid  nn.Loss
 	task   taskshards.Task
@@ -70,7 +71,7 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 		if err != nil {
 			return nil, err
 		}
-		e.tracks = append(e.tracks, l)
+		e.tracks, e.inners = append(e.tracks, l), append(e.inners, newInner(l))
 	}
 	e.params = e.tracks[0].NumParams()
 	loss := c.OuterLoss
@@ -203,26 +204,11 @@ func (e *engine) start(j *job) error {
 	return nil
 }
 
-// train sums the meta-gradients of the shard by the tree; metric 0 is the sum of outer losses.
+// train sums the meta-gradients of the shard; metric 0 is the sum of outer losses.
 func (e *engine) train(j *job) error {
-	w := j.lease.Work
-	l := e.tracks[w.Track]
-	sum, err := e.fold(j, func(task int) (metatrain.Partial, error) {
-		if err := e.family.Sample(taskshards.Train, e.spec.Seed, uint64(w.Step), uint64(task), &e.task); err != nil {
-			return metatrain.Partial{}, err
-		}
-		grad, t := e.vector()[:l.NumParams()], learnerTask(&e.task)
-		t.Step = w.Step
-		loss, err := l.Gradient(j.theta[:l.NumParams()], t, grad)
-		grad = grad[:e.params]
-		clear(grad[l.NumParams():]) // what only the base model's learner has stays as it is
-		return metatrain.Partial{Vec: grad, Metrics: []float64{float64(loss)}, Tasks: 1}, err
-	})
+	sum, err := e.gradients(j)
 	if err != nil {
 		return err
-	}
-	if !kernel.IsFinite(sum.Vec) {
-		return &TaskError{-1, fmt.Errorf("the sum of the gradients of %d tasks is not finite", sum.Tasks)}
 	}
 	j.payload = metatrain.EncodeFloats(sum.Vec)
 	if sum.Vec != nil {
@@ -232,6 +218,29 @@ func (e *engine) train(j *job) error {
 	return nil
 }
 
+// gradients sums the meta-gradients of the shard by the tree. The vector is the caller's, and e.free's thereafter.
+func (e *engine) gradients(j *job) (metatrain.Partial, error) {
+	w := j.lease.Work
+	l, in := e.tracks[w.Track], e.inners[w.Track]
+	in.drawn = [2]int{}
+	group := func(lo, hi int) (metatrain.Partial, bool) { return in.sum(e, j, lo, hi) }
+	sum, err := e.fold(j, group, func(task int) (metatrain.Partial, error) {
+		t, err := in.task(e, w.Step, task)
+		if err != nil {
+			return metatrain.Partial{}, err
+		}
+		grad := e.vector()[:l.NumParams()]
+		loss, err := l.Gradient(j.theta[:l.NumParams()], t, grad)
+		grad = grad[:e.params]
+		clear(grad[l.NumParams():]) // what only the base model's learner has stays as it is
+		return metatrain.Partial{Vec: grad, Metrics: []float64{float64(loss)}, Tasks: 1}, err
+	})
+	if err == nil && !kernel.IsFinite(sum.Vec) {
+		err = &TaskError{-1, fmt.Errorf("the sum of the gradients of %d tasks is not finite", sum.Tasks)}
+	}
+	return sum, err
+}
+
 // validate sums the losses of the validation tasks after each number of inner steps asked for.
 func (e *engine) validate(j *job) error {
 	l := e.tracks[j.lease.Work.Track]
@@ -239,7 +248,7 @@ func (e *engine) validate(j *job) error {
 	if len(steps) == 0 || j.lease.Work.Track > 0 {
 		steps = []int{-1}
 	}
-	sum, err := e.fold(j, func(task int) (metatrain.Partial, error) {
+	sum, err := e.fold(j, nil, func(task int) (metatrain.Partial, error) {
 		if err := e.family.Sample(taskshards.Validate, e.spec.Seed, 0, uint64(task), &e.task); err != nil {
 			return metatrain.Partial{}, err
 		}
@@ -281,49 +290,50 @@ func (e *engine) score(p *learner.Predictor[float32], q *learner.Batch[float32])
 	return nn.Grad(e.valid, q.N, e.model.Out(), e.y, q.Y, q.W, e.dy)
 }
 
-// fold sums leaf over the shard's tasks by the contract's tree, leaving out what was decided to be skipped. Partials of
-// equal level join as soon as both are there, so that O(log tasks) vectors live at once.
-func (e *engine) fold(j *job, leaf func(task int) (metatrain.Partial, error)) (metatrain.Partial, error) {
-	type node struct {
-		metatrain.Partial
-		level int
-	}
-	var stack []node
-	join := func() {
-		n := len(stack)
-		left, right := stack[n-2], stack[n-1]
-		sum := node{metatrain.Join(left.Partial, right.Partial), left.level + 1}
-		if left.Vec != nil && right.Vec != nil {
-			e.free = append(e.free, right.Vec)
+// fold sums leaf over the shard's tasks by the contract's tree, leaving out what was decided to be skipped. O(log
+// tasks) vectors live at once. Where group is given and can, it sums up to nn.Lanes tasks by itself.
+func (e *engine) fold(j *job, group func(lo, hi int) (metatrain.Partial, bool), leaf func(task int) (metatrain.Partial, error)) (metatrain.Partial, error) {
+	var sum func(d metatrain.Node, grouped bool) (metatrain.Partial, error)
+	sum = func(d metatrain.Node, grouped bool) (metatrain.Partial, error) {
+		lo, hi := d.Span(j.lease.Tasks)
+		if lo >= hi {
+			return metatrain.Partial{}, nil
 		}
-		stack = append(stack[:n-2], sum)
-	}
-	lo, hi := j.lease.Work.Node.Span(j.lease.Tasks)
-	for task := lo; task < hi; task++ {
 		select {
 		case <-j.dropped:
 			return metatrain.Partial{}, errDropped
 		default:
 		}
-		var p metatrain.Partial
-		if !slices.Contains(j.lease.Skip, task) {
-			var err error
-			if p, err = leaf(task); err != nil {
-				return p, &TaskError{task, err}
+		if grouped && d.Level <= groupLevel {
+			if p, ok := group(lo, hi); ok {
+				return p, nil
 			}
+			grouped = false
 		}
-		stack = append(stack, node{p, 0})
-		for n := len(stack); n > 1 && stack[n-2].level == stack[n-1].level; n = len(stack) {
-			join()
+		if d.Level == 0 {
+			if slices.Contains(j.lease.Skip, lo) {
+				return metatrain.Partial{}, nil
+			}
+			p, err := leaf(lo)
+			if err != nil {
+				err = &TaskError{lo, err}
+			}
+			return p, err
 		}
+		left, err := sum(metatrain.Node{Level: d.Level - 1, Index: 2 * d.Index}, grouped)
+		if err != nil {
+			return left, err
+		}
+		right, err := sum(metatrain.Node{Level: d.Level - 1, Index: 2*d.Index + 1}, grouped)
+		if err != nil {
+			return right, err
+		}
+		if left.Vec != nil && right.Vec != nil {
+			e.free = append(e.free, right.Vec)
+		}
+		return metatrain.Join(left, right), nil
 	}
-	for len(stack) > 1 {
-		join()
-	}
-	if len(stack) == 0 {
-		return metatrain.Partial{}, nil
-	}
-	return stack[0].Partial, nil
+	return sum(j.lease.Work.Node, group != nil)
 }
 
 func (e *engine) vector() []float32 {
@@ -337,8 +347,14 @@ func (e *engine) vector() []float32 {
 }
 
 func learnerTask(t *taskshards.Task) *learner.Task[float32] {
+	view := viewOf(t, 0)
+	return &view
+}
+
+// viewOf is a task as learners read it, drawn for an outer step.
+func viewOf(t *taskshards.Task, step int64) learner.Task[float32] {
 	batch := func(b *taskshards.Batch) learner.Batch[float32] {
 		return learner.Batch[float32]{N: b.N, X: b.X, Y: b.Y, W: b.W}
 	}
-	return &learner.Task[float32]{Support: batch(&t.Support), Query: batch(&t.Query)}
+	return learner.Task[float32]{Support: batch(&t.Support), Query: batch(&t.Query), Step: step}
 }

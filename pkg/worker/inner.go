@@ -1,0 +1,148 @@
+package worker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/learner"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
+)
+
+// groupLevel is the level in the tree of a group of nn.Lanes tasks.
+const groupLevel = 4
+
+// groupBytes is how much memory a group may take before tasks are computed one by one without asking which is faster:
+// beyond it a group's parameters fit in no cache.
+const groupBytes = 64 << 20
+
+// inner computes the meta-gradients of a track: in groups of tasks, or one by one, whichever is found to be faster on
+// the first group that comes. Bits are the same.
+type inner struct {
+	learner learner.Learner[float32]
+	group   *learner.Group // nil where there is none
+	// least is how many tasks a group must have to be faster than one by one; 0 until measured.
+	least  int
+	tasks  [nn.Lanes]taskshards.Task
+	views  [nn.Lanes]learner.Task[float32]
+	lanes  [nn.Lanes]*learner.Task[float32]
+	losses [nn.Lanes]float32
+	drawn  [2]int // tasks lo to hi-1 of the work at hand are in views
+}
+
+func newInner(l learner.Learner[float32]) *inner {
+	in := &inner{learner: l, least: nn.Lanes + 1}
+	if bytes := learner.GroupBytes(l); bytes > 0 && bytes <= groupBytes {
+		if in.group = learner.NewGroup(l); in.group != nil {
+			in.least = 0
+		}
+	}
+	return in
+}
+
+// sample draws tasks lo.. of a step, but for those skipped, as many as lanes. It reports whether all could be drawn.
+func (in *inner) sample(e *engine, step int64, lanes []*learner.Task[float32], lo int, skip []int) (count int, ok bool) {
+	in.drawn = [2]int{}
+	for i := range lanes {
+		if lanes[i] = nil; slices.Contains(skip, lo+i) {
+			continue
+		}
+		if e.family.Sample(taskshards.Train, e.spec.Seed, uint64(step), uint64(lo+i), &in.tasks[i]) != nil {
+			return 0, false
+		}
+		in.views[i] = viewOf(&in.tasks[i], step)
+		lanes[i] = &in.views[i]
+		count++
+	}
+	in.drawn = [2]int{lo, lo + len(lanes)}
+	return count, true
+}
+
+// task draws one task, unless it has been.
+func (in *inner) task(e *engine, step int64, task int) (*learner.Task[float32], error) {
+	if task >= in.drawn[0] && task < in.drawn[1] {
+		return &in.views[task-in.drawn[0]], nil
+	}
+	in.drawn = [2]int{}
+	err := e.family.Sample(taskshards.Train, e.spec.Seed, uint64(step), uint64(task), &in.tasks[0])
+	in.views[0] = viewOf(&in.tasks[0], step)
+	return &in.views[0], err
+}
+
+// sum is the sum of tasks [lo, hi), an aligned group of at most nn.Lanes. False: it is for one by one to find it, or
+// the fault.
+func (in *inner) sum(e *engine, j *job, lo, hi int) (metatrain.Partial, bool) {
+	if in.least > nn.Lanes || in.least > hi-lo || hi-lo == 1 {
+		return metatrain.Partial{}, false
+	}
+	lanes, n := in.lanes[:hi-lo], in.learner.NumParams()
+	count, ok := in.sample(e, j.lease.Work.Step, lanes, lo, j.lease.Skip)
+	if !ok || count == 0 || count < in.least {
+		return metatrain.Partial{}, false
+	}
+	theta, grad := j.theta[:n], e.vector()
+	if !in.group.GradientSum(theta, lanes, in.losses[:], grad[:n]) {
+		e.free = append(e.free, grad)
+		return metatrain.Partial{}, false
+	}
+	if in.least == 0 {
+		in.measure(theta, lanes, e)
+	}
+	clear(grad[n:]) // what only the base model's learner has stays as it is
+	return metatrain.Partial{Vec: grad, Metrics: []float64{sumLosses(in.losses[:], lanes)}, Tasks: count}, true
+}
+
+// sumLosses adds the losses of the tasks there are by the tree.
+func sumLosses(losses []float32, tasks []*learner.Task[float32]) float64 {
+	sum, err := metatrain.Fold(metatrain.Node{Level: groupLevel}, len(tasks), func(i int) (metatrain.Partial, error) {
+		if tasks[i] == nil {
+			return metatrain.Partial{}, nil
+		}
+		return metatrain.Partial{Metrics: []float64{float64(losses[i])}, Tasks: 1}, nil
+	})
+	if err != nil || len(sum.Metrics) == 0 {
+		return 0
+	}
+	return sum.Metrics[0]
+}
+
+// measuring is how long each form is tried for, at least once.
+const measuring = 2 * time.Millisecond
+
+// measure sets least from the time of a group, once warm, and of the first task in it.
+func (in *inner) measure(theta []float32, lanes []*learner.Task[float32], e *engine) {
+	first := lanes[slices.IndexFunc(lanes, func(t *learner.Task[float32]) bool { return t != nil })]
+	grad := e.vector()
+	defer func() { e.free = append(e.free, grad) }()
+	n := len(theta)
+	losses := in.losses
+	single := func() { _, _ = in.learner.Gradient(theta, first, grad[:n]) }
+	single() // grows its work space
+	one := fastest(single)
+	all := fastest(func() { in.group.GradientSum(theta, lanes, losses[:], grad[:n]) })
+	in.least = max(2, min(int(all/max(one, 1))+1, nn.Lanes+1))
+}
+
+// fastest is the least time f takes of as many tries as fit.
+func fastest(f func()) time.Duration {
+	var best, total time.Duration
+	for try := 0; try == 0 || total < measuring; try++ {
+		began := time.Now()
+		f()
+		took := time.Since(began)
+		total += took
+		if try == 0 || took < best {
+			best = took
+		}
+	}
+	return best
+}
+
+// form names how full groups are computed.
+func (in *inner) form() string {
+	if in.least > nn.Lanes {
+		return "single"
+	}
+	return "lanes"
+}
