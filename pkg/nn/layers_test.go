@@ -131,6 +131,17 @@ var lone = []struct {
 	{"layernorm", LayerSpec{Kind: "layernorm"}, []int{6}, 4, 0},
 	{"layernorm over positions", LayerSpec{Kind: "layernorm", Eps: 0.1}, []int{3, 2, 4}, 2, 0},
 	{"layernorm of one channel", LayerSpec{Kind: "layernorm"}, []int{1}, 4, 0},
+	{"conv1d causal", LayerSpec{Kind: "conv1d", Filters: 3, Kernel: Dims{3}, Dilation: Dims{2}, Causal: true}, []int{6, 2}, 3, 0},
+	{"conv1d padded", LayerSpec{Kind: "conv1d", Filters: 2, Kernel: Dims{2}, Stride: Dims{2}, Padding: Dims{1}}, []int{5, 3}, 3, 0},
+	{"conv2d", LayerSpec{Kind: "conv2d", Filters: 3, Kernel: Dims{3}, Stride: Dims{2}, Padding: Dims{1}}, []int{5, 4, 2}, 3, 0},
+	{"conv2d dilated", LayerSpec{Kind: "conv2d", Filters: 2, Kernel: Dims{2, 3}, Padding: Dims{0, 2}, Dilation: Dims{1, 2}}, []int{3, 4, 1}, 3, 0},
+	{"maxpool", LayerSpec{Kind: "maxpool", Kernel: Dims{2}}, []int{5, 4, 2}, 3, 0},
+	{"maxpool overlapping", LayerSpec{Kind: "maxpool", Kernel: Dims{3}, Stride: Dims{1}, Padding: Dims{1}}, []int{6, 2}, 3, 0},
+	{"maxpool global", LayerSpec{Kind: "maxpool", Global: true}, []int{6, 2}, 3, 0},
+	{"avgpool", LayerSpec{Kind: "avgpool", Kernel: Dims{3, 2}, Stride: Dims{2, 1}, Padding: Dims{1}}, []int{5, 4, 2}, 3, 0},
+	{"avgpool global", LayerSpec{Kind: "avgpool", Global: true}, []int{3, 2, 2}, 3, 0},
+	{"flatten", LayerSpec{Kind: "flatten"}, []int{3, 2, 2}, 3, 0},
+	{"last", LayerSpec{Kind: "last"}, []int{4, 3}, 3, 0},
 }
 
 func TestLayerPassesMatchFiniteDifferences(t *testing.T) {

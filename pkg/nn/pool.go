@@ -47,6 +47,10 @@ func (l *maxpool[T]) Backward(_, _ []T, n int, s *Signals[T]) { l.scatter(n, s.D
 
 func (l *maxpool[T]) RForward(_, _ []T, n int, s *Signals[T]) {
 	row := n * l.channels
+	if s.RX == nil {
+		clear(s.RY)
+		return
+	}
 	for _, k := range l.links {
 		x := s.RX[k.in*row:][:row]
 		y, win := s.RY[k.out*row:][:row], l.winner[k.out*row:][:row]
@@ -108,8 +112,15 @@ func (l *avgpool[T]) Forward(_ []T, n int, s *Signals[T]) {
 }
 
 func (l *avgpool[T]) Backward(_, _ []T, _ int, s *Signals[T])     { l.mean(&l.input, s.DX, s.DY) }
-func (l *avgpool[T]) RForward(_, _ []T, _ int, s *Signals[T])     { l.mean(&l.forward, s.RY, s.RX) }
 func (l *avgpool[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) { l.mean(&l.input, s.RDX, s.RDY) }
+
+func (l *avgpool[T]) RForward(_, _ []T, _ int, s *Signals[T]) {
+	if s.RX == nil {
+		clear(s.RY)
+		return
+	}
+	l.mean(&l.forward, s.RY, s.RX)
+}
 
 // mean sets each position of dst to the weighted sum of src over its taps.
 func (l *avgpool[T]) mean(t *table, dst, src []T) {

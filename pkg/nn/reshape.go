@@ -28,7 +28,12 @@ func (l *flatten[T]) Backward(_, _ []T, n int, s *Signals[T])     { l.scatter(n,
 func (l *flatten[T]) RForward(_, _ []T, n int, s *Signals[T])     { l.gather(n, s.RY, s.RX) }
 func (l *flatten[T]) RBackward(_, _, _ []T, n int, s *Signals[T]) { l.scatter(n, s.RDX, s.RDY) }
 
+// gather sets rows from x (nil: zeros).
 func (l *flatten[T]) gather(n int, rows, x []T) {
+	if x == nil {
+		clear(rows)
+		return
+	}
 	for p := range l.positions {
 		for i := range n {
 			copy(rows[(i*l.positions+p)*l.channels:][:l.channels], x[(p*n+i)*l.channels:])
@@ -49,8 +54,15 @@ type last[T kernel.Float] struct{}
 
 func (last[T]) Forward(_ []T, _ int, s *Signals[T])         { copy(s.Y, s.X[len(s.X)-len(s.Y):]) }
 func (last[T]) Backward(_, _ []T, _ int, s *Signals[T])     { ending(s.DX, s.DY) }
-func (last[T]) RForward(_, _ []T, _ int, s *Signals[T])     { copy(s.RY, s.RX[len(s.RX)-len(s.RY):]) }
 func (last[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) { ending(s.RDX, s.RDY) }
+
+func (last[T]) RForward(_, _ []T, _ int, s *Signals[T]) {
+	if s.RX == nil {
+		clear(s.RY)
+		return
+	}
+	copy(s.RY, s.RX[len(s.RX)-len(s.RY):])
+}
 
 // ending sets dx to zeros that end in dy.
 func ending[T kernel.Float](dx, dy []T) {
