@@ -115,6 +115,9 @@ type status struct {
 	Steps   int64  `json:"steps"`
 	Version int    `json:"version"`
 	Workers int    `json:"workers"`
+	Waits   []struct {
+		Worker string `json:"worker"`
+	} `json:"waits"`
 }
 
 // total is the steps done over all tracks.

@@ -28,7 +28,7 @@ type process struct {
 	exited chan struct{}
 }
 
-// program says what to start: args[0] is one of the three programs.
+// program says what to start: args[0] is one of the three programs, or a path.
 type program struct {
 	args []string
 	env  []string // beside the test's own
@@ -40,7 +40,11 @@ func (p program) start(t *testing.T) *process {
 	t.Helper()
 	logs := t.TempDir()
 	pr := &process{t: t, name: strings.Join(p.args, " "), stdout: filepath.Join(logs, "stdout"), stderr: filepath.Join(logs, "stderr"), exited: make(chan struct{})}
-	pr.cmd = exec.Command(filepath.Join(binaries, p.args[0]), p.args[1:]...)
+	path := p.args[0]
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(binaries, path)
+	}
+	pr.cmd = exec.Command(path, p.args[1:]...)
 	pr.cmd.Dir = p.dir
 	if p.dir == "" {
 		pr.cmd.Dir = t.TempDir()

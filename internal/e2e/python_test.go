@@ -1,0 +1,109 @@
+//go:build linux
+
+package e2e
+
+import (
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/warmstart-ml/warmstart/internal/testpython"
+)
+
+// mixed is a short training that a worker in Python may share in. Its table shows the error before and after a step.
+const mixed = `
+name: mixed
+family: {name: sinusoid, shots: [5], query: 10}
+model: {hidden: [32, 32], skip: false}
+learner: {name: maml, steps: 1, rate: 0.02}
+optimizer: {rate: 0.003}
+meta_batch: 16
+steps: 600
+bits: any
+checkpoint: {every: 200}
+validation: {every: 200, tasks: 50, adapt: [], targets: []}
+evaluation: {pooled: false, tasks: 200, steps: [0, 1]}
+`
+
+// pythonWorker starts python/worker.py on the cluster.
+func (c *cluster) pythonWorker() *process {
+	c.t.Helper()
+	script, err := filepath.Abs("../../python/worker.py")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	python := testpython.Find(c.t, script)
+	return program{args: []string{python, "-B", script}, env: c.access()}.start(c.t)
+}
+
+// contributed is how many tasks the workers in Python and the others contributed.
+func (c *cluster) contributed() (python, others int64) {
+	c.t.Helper()
+	var list struct {
+		Workers []struct {
+			Bits  string `json:"bits"`
+			Tasks int64  `json:"tasks"`
+		} `json:"workers"`
+	}
+	if err := json.Unmarshal([]byte(c.say("runs", "ls", "--json")), &list); err != nil {
+		c.t.Fatal(err)
+	}
+	for _, w := range list.Workers {
+		if w.Bits == "none" {
+			python += w.Tasks
+		} else {
+			others += w.Tasks
+		}
+	}
+	return python, others
+}
+
+// A worker in Python shares in a run that allows its bits, which trains and says that it is outside G1; a run that
+// does not say so waits for another worker, names why, and is finished without it.
+func TestPythonWorkerSharesInARunThatAllowsIt(t *testing.T) {
+	c := newCluster(t)
+	snake := c.pythonWorker()
+	coordinator := c.coordinator()
+	coordinator.await("leadership", func() bool { return leading(coordinator) })
+
+	contract := c.command("train", write(t, "contract.yaml", strings.NewReplacer("bits: any\n", "", "steps: 600", "steps: 20").Replace(mixed)), "--json").start(t)
+	waiting := c.awaitRun("that waits for a worker by the contract", func(s status) bool { return len(s.Waits) > 0 })
+	if why := waiting.Waits[0].Worker; !strings.Contains(why, "none can") || !strings.Contains(why, "gives bits none") {
+		t.Errorf("the run waits for %q, expected it to say that no worker known can", why)
+	}
+	c.worker("--slots", "1")
+	finished(t, contract)
+	if python, others := c.contributed(); python != 0 || others == 0 {
+		t.Errorf("a run by the contract counted %d tasks from Python and %d from others", python, others)
+	}
+
+	train := c.command("train", write(t, "mixed.yaml", mixed), "--json").start(t)
+	o := finished(t, train)
+	python, others := c.contributed()
+	t.Logf("tasks: %d from Python, %d from others; rows %+v", python, others, o.Table.Rows)
+	if python == 0 || others == 0 {
+		t.Errorf("tasks: %d from Python and %d from others, expected both to share", python, others)
+	}
+	if snake.over() {
+		t.Errorf("the worker in Python ended: %s", read(snake.stderr))
+	}
+	if rows := o.Table.Rows; len(rows) != 2 || !(rows[1].MSE < 3) || !(rows[1].MSE < 0.8*rows[0].MSE) {
+		t.Errorf("mean squared errors %+v, expected one step to bring it below 3, and below 0.8 of no step", rows)
+	}
+	if !strings.Contains(read(train.stderr), "outside G1") {
+		t.Errorf("the command does not say that the run is outside G1:\n%s", read(train.stderr))
+	}
+	if shown := c.say("models", "show", o.Model); !strings.Contains(shown, `"outside_g1": "bits: any`) || !strings.Contains(shown, `"results": "`) {
+		t.Errorf("the manifest does not say that the version is outside G1:\n%s", shown)
+	}
+	if shown := c.say("runs", "show", o.Run); !strings.Contains(shown, `"outside_g1": true`) {
+		t.Errorf("the run does not say that it is outside G1:\n%s", shown)
+	}
+	snake.interrupt()
+	<-snake.exited
+	if ws, ok := snake.cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || ws.ExitStatus() != 130 {
+		t.Errorf("interrupted, the worker in Python ended with %v: %s", snake.cmd.ProcessState, read(snake.stderr))
+	}
+}
