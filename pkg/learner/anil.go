@@ -25,7 +25,8 @@ import (
 // and the same for all k, so that the sum over k of what is in brackets goes back
 // through the body once, and so does the query's.
 //
-// Every pass has no step behind it (nn.Tape.SetStep): the body takes none. Memory:
+// Every pass has no step behind it (nn.Tape.SetStep): the body takes none. Tracked
+// statistics are those of the query's pass. Memory:
 // 3 copies of the parameters, the gradient included, and 2K+3 of the head.
 type anil[T kernel.Float] struct {
 	base[T]
@@ -35,6 +36,7 @@ type anil[T kernel.Float] struct {
 	rates      rates[T]
 	weights    []T // w_0..w_K
 	losses     []T
+	stats      tracked[T]
 	tape       *nn.Tape[T] // of the support; query's is base's
 	support    []headStep[T]
 	one        [1]T
@@ -55,7 +57,7 @@ func newANIL[T kernel.Float](b base[T]) *anil[T] {
 	n := a.head.Hi - a.head.Lo
 	a.rates = newRates[T](c, a.steps, n, []nn.Group{{Name: a.head.Name, Lo: 0, Hi: n}})
 	a.weights, a.losses = fixedWeights[T](c, a.steps), make([]T, a.steps+1)
-	a.tape = nn.NewTape[T](b.model, 16)
+	a.tape, a.stats = nn.NewTape[T](b.model, 16), newTracked[T](b.model)
 	a.v, a.hv, a.hT, a.body = make([]T, n), make([]T, n), make([]T, n), make([]T, a.size)
 	for range a.steps {
 		a.support = append(a.support, headStep[T]{grad: make([]T, n), next: make([]T, n)})
@@ -89,7 +91,10 @@ func (a *anil[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 		w := kernel.TreeSum(a.weights)
 		clear(grad[a.size:])
 		loss = w * a.queryGradient(theta[:a.size], &task.Query, grad[:a.size])
+		a.stats.begin()
+		a.stats.take(grad)
 		kernel.Scale(grad[:a.size], w, grad[:a.size])
+		a.stats.put(grad, 1)
 	} else {
 		loss = a.adapted(theta, task, grad)
 	}
@@ -198,6 +203,7 @@ func (a *anil[T]) bodyGradient(at []T, second bool, grad []T) {
 	copy(grad[:a.head.Lo], a.body)
 	if second {
 		a.tape.BackwardFeatures(at, a.sSum, a.body)
+		a.stats.drop(a.body)
 		kernel.Axpy(grad[:a.head.Lo], grad[:a.head.Lo], -1, a.body[:a.head.Lo])
 	}
 }

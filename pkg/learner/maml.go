@@ -22,6 +22,7 @@ import (
 // a step, or in metasgd a parameter over all steps. fomaml drops the H term, and
 // so do all for the first FirstOrderSteps outer steps; pooled is K = 0. A pass at
 // theta_k is one with k steps behind it (nn.Tape.SetStep), the query's too.
+// Tracked statistics are no parameters to it: see tracked.
 //
 // Memory: K+3 copies of the parameters, with learned rates 2K+3, the gradient for
 // the parameters included.
@@ -32,6 +33,7 @@ type maml[T kernel.Float] struct {
 	support []step[T] // k = 0..K-1
 	v, hv   []T
 	losses  []T // Lq(theta_k), where w_k is not zero
+	stats   tracked[T]
 
 	// At the outer step at hand.
 	second  bool // the Hessian counts
@@ -51,7 +53,7 @@ func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	m := &maml[T]{base: b, steps: c.InnerSteps()}
 	m.rates = newRates[T](c, m.steps, m.size, b.model.Groups())
 	m.weights = fixedWeights[T](c, m.steps)
-	m.losses = make([]T, m.steps+1)
+	m.losses, m.stats = make([]T, m.steps+1), newTracked[T](b.model)
 	m.v, m.hv = make([]T, m.size), make([]T, m.size)
 	for k := range m.steps {
 		s := step[T]{tape: nn.NewTape[T](b.model, 16), grad: m.hv, next: make([]T, m.size)}
@@ -107,7 +109,10 @@ func (m *maml[T]) unadapted(theta []T, task *Task[T], grad []T) T {
 	clear(grad[m.size:])
 	m.query.SetStep(0)
 	loss := m.queryGradient(theta[:m.size], &task.Query, grad[:m.size])
+	m.stats.begin()
+	m.stats.take(grad)
 	kernel.Scale(grad[:m.size], w, grad[:m.size])
+	m.stats.put(grad, 1)
 	return w * loss
 }
 
@@ -115,14 +120,17 @@ func (m *maml[T]) unadapted(theta []T, task *Task[T], grad []T) T {
 func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 	learned, lambda := theta[m.size:], grad[:m.size]
 	clear(grad[m.size:])
+	m.stats.begin()
 	at := theta[:m.size]
 	for k := range m.support {
 		s := &m.support[k]
 		m.supportGradient(at, &task.Support, s)
+		m.stats.take(s.grad)
 		m.rates.descend(s.next, at, s.grad, learned, k)
 		at = s.next
 	}
 	m.losses[m.steps] = m.scoreAt(m.steps, at, task, lambda)
+	m.stats.take(lambda)
 	if w := m.weights[m.steps]; w != 1 {
 		kernel.Scale(lambda, w, lambda)
 	}
@@ -136,9 +144,11 @@ func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 		}
 		if w := m.weights[k]; w != 0 {
 			m.losses[k] = m.scoreAt(k, at, task, m.hv)
+			m.stats.drop(m.hv)
 			kernel.Axpy(lambda, lambda, w, m.hv)
 		}
 	}
+	m.stats.put(lambda, m.steps+1)
 	return m.loss()
 }
 
@@ -204,6 +214,7 @@ func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 	for k := range steps {
 		s.tape.SetStep(k)
 		m.supportGradient(at, support, &s)
+		m.stats.drop(s.grad)
 		m.rates.descend(at, at, s.grad, theta[m.size:], k)
 	}
 	p, err := m.newPredictor(at)
