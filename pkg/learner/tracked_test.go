@@ -151,7 +151,8 @@ func moments(b *Batch[float64], channel int) [2]float64 {
 	return [2]float64{mean, square}
 }
 
-// No inner step moves a statistic, and none has a rate to learn.
+// No inner step moves a statistic, no direction has a part there, and none has a
+// rate to learn.
 func TestInnerStepsLeaveTrackedStatistics(t *testing.T) {
 	eachNorm(t, []int{3}, func(t *testing.T, _ string, _ bool, c Config, net nn.Config) {
 		r := rand.New(rand.NewPCG(33, 3))
@@ -165,7 +166,11 @@ func TestInnerStepsLeaveTrackedStatistics(t *testing.T) {
 			t.Fatal(err)
 		}
 		at, size := places(l), len(p.Theta())
+		m, _ := l.(*maml[float64])
 		for i, x := range p.Theta() {
+			if at[i] && m != nil && m.v[i] != 0 {
+				t.Fatalf("a direction has %v at element %d", m.v[i], i)
+			}
 			if at[i] && x != theta[i] {
 				t.Fatalf("element %d moved from %v to %v", i, theta[i], x)
 			}
