@@ -2,7 +2,11 @@ package learner
 
 import (
 	"bufio"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -23,7 +27,50 @@ func TestG1_OtherLearnersBits(t *testing.T) {
 			lines = append(lines, fmt.Sprintf("%v %s skip=%v %s %d %s %s", net.Hidden, net.Activation, net.Skip, c.Name, c.Steps, c.InnerOptimizer, digest(t, c, net)))
 		}
 	}
+	for _, net := range []nn.Config{
+		{Name: "mlp", Hidden: []int{40, 40}}, {Name: "mlp"}, {Name: "mlp", Hidden: []int{300}, Skip: true},
+		{Name: "layers", Layers: []nn.LayerSpec{{Kind: "dense", Units: 24}, {Kind: "batchnorm"}, {Kind: "relu"}}},
+	} {
+		for _, c := range []Config{{Name: "protonet"}, {Name: "ridge", OuterLoss: "softmax", ZeroWeight: 0.5}, {Name: "ridge", OuterLoss: "bce", Precision: 1}} {
+			lines = append(lines, fmt.Sprintf("%s %v skip=%v %s %s %s", net.Name, net.Hidden, net.Skip, c.Name, c.OuterLoss, classDigest(t, c, net)))
+		}
+	}
 	compareLines(t, "testdata/bits_others.txt", lines)
+}
+
+// classDigest is digest on tasks of five classes.
+func classDigest(t *testing.T, c Config, net nn.Config) string {
+	const ways = 5
+	r := rand.New(rand.NewPCG(99, 2))
+	l, _ := setup[float32](t, r, c, net, 6, ways, 0)
+	theta, grad := make([]float32, l.NumParams()), make([]float32, l.NumParams())
+	l.Init(7, theta)
+	h := sha256.New()
+	for _, shots := range []int{1, 5, 60, 2} {
+		task := Task[float32]{Support: uniformClasses(r, ways, shots), Query: uniformClasses(r, ways, 3)}
+		loss, err := l.Gradient(theta, &task, grad)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := binary.Write(h, binary.LittleEndian, append(grad, loss)); err != nil {
+			t.Fatal(err)
+		}
+		for i, g := range grad {
+			step := float32(0.001 * g)
+			theta[i] -= step
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))[:32]
+}
+
+// uniformClasses is uniform with one-hot targets, the classes in turn.
+func uniformClasses(r *rand.Rand, ways, shots int) Batch[float32] {
+	b := uniform(r, ways*shots)
+	b.Y = make([]float32, b.N*ways)
+	for i := range b.N {
+		b.Y[i*ways+i%ways] = 1
+	}
+	return b
 }
 
 // compareLines holds lines against those recorded, or records them (-update).

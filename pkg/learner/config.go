@@ -10,7 +10,7 @@ import (
 )
 
 // names are the learners there are.
-var names = []string{"maml", "fomaml", "ridge", "pooled", "anil", "metasgd", "mamlpp", "reptile", "imaml"}
+var names = []string{"maml", "fomaml", "ridge", "pooled", "anil", "metasgd", "mamlpp", "reptile", "imaml", "protonet"}
 
 // stepping are those of the MAML family, which take steps at a rate.
 var stepping = []string{"maml", "fomaml", "anil", "metasgd", "mamlpp"}
@@ -19,8 +19,8 @@ func takesSteps(name string) bool { return slices.Contains(stepping, name) }
 
 // Config names a learner and sets it. The zero value of a field is its default.
 type Config struct {
-	// Name is maml, fomaml, anil, metasgd, mamlpp, reptile, imaml, ridge or pooled.
-	// There is no default.
+	// Name is maml, fomaml, anil, metasgd, mamlpp, reptile, imaml, ridge, protonet
+	// or pooled. There is no default.
 	Name string `yaml:"name" json:"name"`
 	// Steps is the number K of inner steps, 1 where zero (mamlpp: 5). More steps
 	// adapt further and cost time and memory in proportion. ridge and pooled train
@@ -69,6 +69,10 @@ type Config struct {
 	// in ridge's solution, in units of the output; 0 is no limit. Heavy-tailed
 	// samples otherwise rule a small support.
 	Outlier float32 `yaml:"outlier" json:"outlier"`
+	// Scale is what the learned scale of ridge's logits starts from under an outer
+	// loss of softmax or bce, 10 where zero: squared error fits scores of 0 and 1,
+	// of which a softmax alone makes little.
+	Scale float32 `yaml:"scale,omitempty" json:"scale,omitempty"`
 	// InnerOptimizer takes reptile's inner steps: adam (where empty) or sgd.
 	InnerOptimizer string `yaml:"inner_optimizer,omitempty" json:"inner_optimizer,omitempty"`
 	// Beta1 is the decay of the first moment of reptile's inner Adam, below 1; 0,
@@ -104,12 +108,18 @@ func (c Config) withDefaults() Config {
 	}
 	if c.OuterLoss == "" {
 		c.OuterLoss = "mse"
+		if c.Name == "protonet" {
+			c.OuterLoss = "softmax"
+		}
 	}
 	if c.HuberDelta == 0 {
 		c.HuberDelta = 1
 	}
 	if c.Precision == 0 {
 		c.Precision = 10
+	}
+	if c.Scale == 0 {
+		c.Scale = 10
 	}
 	if c.Beta2 == 0 {
 		c.Beta2 = 0.999

@@ -16,7 +16,10 @@
 //     at where they end (Rajeswaran et al., 2019).
 //   - ridge: the last layer is solved for in closed form, by ridge regression
 //     around a meta-learned one (Bertinetto et al., 2019, R2-D2; Harrison et al.,
-//     2018, ALPaCA).
+//     2018, ALPaCA). Of classes it makes logits by a learned scale and bias; later
+//     samples update it at a cost of their own (Predictor.Updater).
+//   - protonet: the nearest class mean of the support's features (Snell, Swersky
+//     and Zemel, 2017).
 //
 // The caller's duties:
 //

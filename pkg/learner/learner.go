@@ -57,6 +57,9 @@ func New[T kernel.Float](c Config, m *nn.Model) (Learner[T], error) {
 	if err != nil {
 		return nil, fmt.Errorf("make learner: %w", err)
 	}
+	if err := outer.CheckOutputs(m.Out()); err != nil {
+		return nil, fmt.Errorf("make learner: outer_loss: %w", err)
+	}
 	b := base[T]{config: c, model: m, inner: inner, outer: outer, size: m.NumParams(), query: nn.NewTape[T](m, 16)}
 	switch c.Name {
 	case "ridge":
@@ -67,6 +70,8 @@ func New[T kernel.Float](c Config, m *nn.Model) (Learner[T], error) {
 		return newReptile(b), nil
 	case "imaml":
 		return newIMAML(b), nil
+	case "protonet":
+		return newProtonet(b), nil
 	}
 	return newMAML(b), nil
 }
@@ -136,14 +141,28 @@ type Predictor[T kernel.Float] struct {
 	tape  *nn.Tape[T]
 	model *nn.Model
 	outer nn.Loss
+
+	updater Updater[T] // nil where there is none
 }
+
+// An Updater adapts further to samples that came later, at a cost that does not
+// grow with those before.
+type Updater[T kernel.Float] interface {
+	// Update adds samples to those adapted to: the Predictor is then what it would
+	// be if it had seen them with the others. An error leaves it as it was.
+	Update(more *Batch[T]) error
+}
+
+// Updater returns how p learns from later samples without starting anew; false
+// where its learner can't (all but ridge).
+func (p *Predictor[T]) Updater() (Updater[T], bool) { return p.updater, p.updater != nil }
 
 // newPredictor takes over theta, the model's parameters.
 func (b *base[T]) newPredictor(theta []T) (*Predictor[T], error) {
 	if !kernel.IsFinite(theta) {
 		return nil, fmt.Errorf("adapt: %w: the adapted parameters are not finite; a smaller rate or fewer steps may help", ErrDiverged)
 	}
-	return &Predictor[T]{theta, nn.NewTape[T](b.model, 1), b.model, b.outer}, nil
+	return &Predictor[T]{theta: theta, tape: nn.NewTape[T](b.model, 1), model: b.model, outer: b.outer}, nil
 }
 
 // Predict fills y [n][out] for x [n][in], clipped where the learner clips.

@@ -16,6 +16,7 @@ func TestGradientAllocatesNothing(t *testing.T) {
 		{Name: "ridge", OuterLoss: "abs", Clip: 4, ZeroWeight: 1},
 		{Name: "anil", Steps: 3, LearnRates: true, ZeroWeight: 1}, {Name: "metasgd", Steps: 2}, {Name: "mamlpp", Steps: 3, MSLSteps: 10},
 		{Name: "reptile", Steps: 2}, {Name: "reptile", Steps: 2, InnerOptimizer: "sgd"}, {Name: "imaml", Steps: 2, Rate: 0.001, ZeroWeight: 1},
+		{Name: "ridge", OuterLoss: "softmax", ZeroWeight: 1},
 	} {
 		l, large := setup[float32](t, r, c, skipNet, 3, 2, 40)
 		_, small := setup[float32](t, r, c, skipNet, 3, 2, 5)
@@ -66,8 +67,8 @@ func TestG1_GradientIsAFunctionOfItsArguments(t *testing.T) {
 
 func TestNoShotsMeansNoAdaptation(t *testing.T) {
 	for _, name := range names {
-		if name == "reptile" {
-			continue // its gradient is the way it went: nowhere
+		if name == "reptile" || name == "protonet" {
+			continue // one goes nowhere, the other needs samples: see their own tests
 		}
 		r := rand.New(rand.NewPCG(5, 6))
 		l, task := setup[float64](t, r, Config{Name: name}, skipNet, 2, 1, 0)
@@ -90,6 +91,9 @@ func TestNoShotsMeansNoAdaptation(t *testing.T) {
 func TestG7_NotANumberIsAnError(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for _, name := range names {
+		if name == "protonet" {
+			continue // targets are classes: see its own test
+		}
 		l, task := setup[float32](t, r, Config{Name: name}, skipNet, 2, 1, 4)
 		theta, grad := start(r, l), make([]float32, l.NumParams())
 		task.Query.Y[3] = float32(math.NaN())
@@ -110,10 +114,18 @@ func TestG7_NotANumberIsAnError(t *testing.T) {
 	}
 }
 
+// outputs is a number of outputs that a learner can have.
+func outputs(name string) int {
+	if name == "protonet" {
+		return 2 // classes
+	}
+	return 1
+}
+
 func TestG7_WrongShapesAreErrors(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 9))
 	for _, name := range names {
-		l, task := setup[float32](t, r, Config{Name: name}, skipNet, 2, 1, 4)
+		l, task := setup[float32](t, r, Config{Name: name}, skipNet, 2, outputs(name), 4)
 		theta, grad := start(r, l), make([]float32, l.NumParams())
 		for what, f := range map[string]func(t Task[float32]) (Task[float32], []float32){
 			"0 parameters":      func(t Task[float32]) (Task[float32], []float32) { return t, nil },
@@ -171,6 +183,16 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 		{Config{Name: "maml", InnerOptimizer: "adam"}, "inner_optimizer: set for maml, expected only with reptile"},
 		{Config{Name: "maml", Lambda: 1}, "lambda: set for maml, expected only with imaml"},
 		{Config{Name: "ridge", CGSteps: 1}, "cg_steps: set for ridge, expected only with imaml"},
+		{Config{Name: "protonet", OuterLoss: "mse"}, "outer_loss: mse for protonet, expected softmax"},
+		{Config{Name: "protonet", Steps: 2}, "steps: set for protonet, which takes no steps"},
+		{Config{Name: "protonet", Rate: 0.1}, "rate: set for protonet"},
+		{Config{Name: "protonet", ZeroWeight: 1}, "zero_weight: set for protonet"},
+		{Config{Name: "protonet", LearnRates: true}, "learn_rates: set for protonet"},
+		{Config{Name: "protonet"}, "outer_loss: loss softmax: 1 output"},
+		{Config{Name: "ridge", StepWeights: []float32{1}}, "step_weights: set for ridge, which takes no steps"},
+		{Config{Name: "ridge", Scale: 1}, "scale: 1 with outer_loss mse, expected only with softmax or bce"},
+		{Config{Name: "ridge", Scale: -1, OuterLoss: "bce"}, "scale: -1, expected above 0"},
+		{Config{Name: "maml", Scale: 1, OuterLoss: "softmax"}, "scale: set for maml, expected only with ridge"},
 		{Config{Name: "imaml", Lambda: -1}, "lambda: -1, expected above 0"},
 		{Config{Name: "imaml", CGSteps: -1}, "cg_steps: -1, expected 1 to 1000"},
 		{Config{Name: "imaml", StepWeights: []float32{1}}, "step_weights: set for imaml"},
@@ -178,7 +200,7 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 		if _, err := New[float32](c.c, m); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%+v: %v, want %q", c.c, err, c.want)
 		}
-		if c.c.Validate() == nil {
+		if c.c.Validate() == nil && c.c.Name+c.c.OuterLoss != "protonet" { // which is wrong for the model only
 			t.Errorf("%+v validates", c.c)
 		}
 	}

@@ -36,12 +36,16 @@ import (
 //	for phi_i = sqrt(W_i) (e_i v^T - b_i delta^T - b'_i w0^T)
 //
 // where b' is b, and 0 at residuals that were cut,
-// the last going back through the support's hidden layers. Memory: 4 copies of
-// the parameters, the gradient included, and shots x features.
+// the last going back through the support's hidden layers. Under an outer loss on
+// logits the targets are classes, 0 and 1, and the head's outputs are scaled and
+// shifted (see adjust). Memory: 4 copies of the parameters, the gradient included,
+// and shots x features.
 type ridge[T kernel.Float] struct {
 	base[T]
 	head    nn.Group
 	f, out  int // features, the 1 included; outputs
+	adjust  adjust[T]
+	still   func(x []T) // clears x at tracked statistics
 	support *nn.Tape[T]
 	adapted []T // parameters with the head solved
 	more    []T // a second gradient
@@ -61,23 +65,32 @@ type ridge[T kernel.Float] struct {
 const rhoUnit = 10
 
 func newRidge[T kernel.Float](b base[T]) *ridge[T] {
-	r := &ridge[T]{base: b, head: b.model.Head(), f: b.model.Features() + 1, out: b.model.Out(), support: nn.NewTape[T](b.model, 16)}
+	in := b.newInner()
+	r := &ridge[T]{base: b, head: b.model.Head(), f: b.model.Features() + 1, out: b.model.Out(),
+		adjust: newAdjust[T](b.config, b.model), still: in.still, support: in.tape}
 	r.adapted, r.more, r.d = make([]T, r.size), make([]T, r.size), make([]T, r.f)
 	n := r.f * r.out
 	r.z, r.u, r.v, r.t = make([]T, n), make([]T, n), make([]T, n), make([]T, n)
 	return r
 }
 
-func (r *ridge[T]) NumParams() int { return r.size + r.f }
+func (r *ridge[T]) NumParams() int { return r.size + r.f + r.adjust.len() }
 
-func (r *ridge[T]) Params() []nn.Param { return extend(r.model, "log_precision", r.f) }
+func (r *ridge[T]) Params() []nn.Param {
+	ps := extend(r.model, "log_precision", r.f)
+	if r.adjust.on {
+		ps = append(ps, nn.Param{Name: "adjust", Offset: r.size + r.f, Shape: []int{2}})
+	}
+	return ps
+}
 
 func (r *ridge[T]) Init(seed uint64, theta []float32) {
 	r.model.Init(seed, theta[:r.size])
 	rho := float32(kernel.Log(float64(r.config.Precision)) / rhoUnit)
-	for i := range theta[r.size:] {
+	for i := range r.f {
 		theta[r.size+i] = rho
 	}
+	r.adjust.init(theta[r.size+r.f:])
 }
 
 func (r *ridge[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
@@ -88,18 +101,36 @@ func (r *ridge[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	if err != nil {
 		return 0, fmt.Errorf("compute gradient: %w", err)
 	}
+	own := r.size + r.f
+	r.adjust.fold(theta[own:], r.adapted)
 	loss := r.queryGradient(r.adapted, &task.Query, grad[:r.size])
+	r.adjust.unfold(grad[own:], grad)
 	if solved {
 		r.adjoint(theta, task.Support.N, grad)
 	} else {
-		clear(grad[r.size:])
+		clear(grad[r.size:own])
 	}
 	if w := T(r.config.ZeroWeight); w != 0 {
-		zero := r.queryGradient(theta[:r.size], &task.Query, r.more)
-		kernel.Axpy(grad[:r.size], grad[:r.size], w, r.more)
-		loss = kernel.FMA(w, zero, loss)
+		loss = kernel.FMA(w, r.zero(theta, &task.Query, w, grad), loss)
 	}
 	return loss, finite(loss, grad)
+}
+
+// zero returns the loss of the base model's own head, and adds w times its
+// gradient to grad.
+func (r *ridge[T]) zero(theta []T, q *Batch[T], w T, grad []T) T {
+	at, own := theta[:r.size], r.size+r.f
+	if r.adjust.on {
+		at = r.adapted
+		copy(at, theta)
+		r.adjust.fold(theta[own:], at)
+	}
+	loss := r.queryGradient(at, q, r.more)
+	var adjust [2]T
+	r.adjust.unfold(adjust[:], r.more)
+	kernel.Axpy(grad[:r.size], grad[:r.size], w, r.more)
+	kernel.Axpy(grad[own:], grad[own:], w, adjust[:])
+	return loss
 }
 
 // solve fills r.adapted, and leaves what the adjoint needs. It reports whether
@@ -109,7 +140,7 @@ func (r *ridge[T]) solve(theta []T, s *Batch[T]) (bool, error) {
 	if some, err := r.relativeWeights(s); !some {
 		return false, err
 	}
-	for j, rho := range theta[r.size:] {
+	for j, rho := range theta[r.size:][:r.f] {
 		r.d[j] = T(kernel.Exp(float64(rho) * (rhoUnit / -2)))
 	}
 	r.design(theta[:r.size], s)
@@ -247,9 +278,10 @@ func (r *ridge[T]) adjoint(theta []T, n int, grad []T) {
 		g[i] -= r.v[i] / r.d[i/r.out]
 		r.v[i] = u * r.d[i/r.out]
 	}
-	r.precisionGradient(grad[r.size:])
+	r.precisionGradient(grad[r.size:][:r.f])
 	r.featureGradient(theta[r.head.Lo:r.head.Hi], n)
 	r.support.BackwardFeatures(theta[:r.size], r.narrow, r.more)
+	r.still(r.more)
 	kernel.AddInto(grad[:r.head.Lo], r.more[:r.head.Lo])
 }
 
@@ -298,5 +330,10 @@ func (r *ridge[T]) Adapt(theta []T, support *Batch[T], _ int) (*Predictor[T], er
 	if _, err := r.solve(theta, support); err != nil {
 		return nil, fmt.Errorf("adapt: %w", err)
 	}
-	return r.newPredictor(append([]T(nil), r.adapted...))
+	r.adjust.fold(theta[r.size+r.f:], r.adapted)
+	p, err := r.newPredictor(append([]T(nil), r.adapted...))
+	if err == nil {
+		p.updater = newUpdater(r, p, theta, support)
+	}
+	return p, err
 }

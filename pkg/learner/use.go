@@ -1,6 +1,7 @@
 package learner
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -24,6 +25,7 @@ func (c Config) checkUse() error {
 		{"beta2", c.Beta2 != 0, []string{"reptile"}},
 		{"lambda", c.Lambda != 0, []string{"imaml"}},
 		{"cg_steps", c.CGSteps != 0, []string{"imaml"}},
+		{"scale", c.Scale != 0, []string{"ridge"}},
 	} {
 		if f.set && !slices.Contains(f.users, c.Name) {
 			return fmt.Errorf("%s: set for %s, expected only with %s; leave it out", f.name, c.Name, strings.Join(f.users, " or "))
@@ -36,11 +38,21 @@ func (c Config) checkUse() error {
 		why  string
 	}{
 		{"step_weights", len(c.StepWeights) > 0, []string{"reptile", "imaml"}, "weighs the last step alone"},
+		{"step_weights", len(c.StepWeights) > 0, []string{"ridge", "protonet"}, "takes no steps"},
+		{"steps", c.Steps != 0, []string{"protonet"}, "takes no steps"},
+		{"rate", c.Rate != 0, []string{"protonet"}, "takes no steps"},
 		{"zero_weight", c.ZeroWeight != 0, []string{"reptile"}, "has no outer loss to weigh"},
+		{"zero_weight", c.ZeroWeight != 0, []string{"protonet"}, "does not use the base model's own head"},
 	} {
 		if f.set && slices.Contains(f.not, c.Name) {
 			return fmt.Errorf("%s: set for %s, which %s; leave it out", f.name, c.Name, f.why)
 		}
+	}
+	if c.Name == "protonet" && c.OuterLoss != "" && c.OuterLoss != "softmax" {
+		return fmt.Errorf("outer_loss: %s for protonet, expected softmax: its outputs are logits of classes", c.OuterLoss)
+	}
+	if c.Scale != 0 && !c.classifies() {
+		return fmt.Errorf("scale: %v with outer_loss %s, expected only with softmax or bce; leave it out", c.Scale, cmp.Or(c.OuterLoss, "mse"))
 	}
 	return c.checkRanges()
 }
@@ -60,8 +72,13 @@ func (c Config) checkRanges() error {
 			return fmt.Errorf("%s: %v, expected 0 to below 1", f.name, f.value)
 		}
 	}
-	if !(c.Lambda >= 0) || math.IsInf(float64(c.Lambda), 0) {
-		return fmt.Errorf("lambda: %v, expected above 0", c.Lambda)
+	for _, f := range []struct {
+		name  string
+		value float32
+	}{{"lambda", c.Lambda}, {"scale", c.Scale}} {
+		if !(f.value >= 0) || math.IsInf(float64(f.value), 0) {
+			return fmt.Errorf("%s: %v, expected above 0", f.name, f.value)
+		}
 	}
 	if c.CGSteps < 0 || c.CGSteps > maxSteps {
 		return fmt.Errorf("cg_steps: %d, expected 1 to %d", c.CGSteps, maxSteps)
