@@ -3,7 +3,8 @@ package taskshards
 import "fmt"
 
 // Arrays is the family of the user's own tasks, read from files (see
-// IngestArrays). A task of a split is one of its files, drawn at random. A file
+// IngestArrays). A training task is one of its split's files, drawn at random;
+// those of the other splits go through theirs in order, round and round. A file
 // with support and query of its own gives these; of one with rows alone, Shots of
 // them make the support and up to Query of the others the query. Targets are as
 // in the file, or one-hot. Weights are the file's, scaled to a sum of 1, or 1/N.
@@ -70,7 +71,10 @@ func (f *Arrays) Sample(split Split, seed, step, task uint64, into *Task) error 
 		return fmt.Errorf("sample task: found no task in split %v; expected a larger share of family.split for it, or files in a folder %v", split, split)
 	}
 	st := NewStream(seed, f.domains[split], step, task)
-	k := tasks[st.Intn(len(tasks))]
+	k := tasks[task%uint64(len(tasks))]
+	if split == Train {
+		k = tasks[st.Intn(len(tasks))]
+	}
 	t, rows := &f.set.Tasks[k], f.set.Rows(k)
 	shots, query := t.Support, rows-t.Support
 	if t.Support == Drawn {

@@ -126,6 +126,9 @@ func TestG7_DataSetIsChecked(t *testing.T) {
 func FuzzUnpack(f *testing.F) {
 	f.Add(mustPack(f, smallSet(f)))
 	f.Add(mustPack(f, &DataSet{}))
+	f.Add(mustPack(f, glyphs(2, 2, 3)))
+	f.Add(mustPack(f, drawnArrays(2, true)))
+	f.Add(mustPack(f, drawnArrays(2, false)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		ds, err := Unpack(data)
 		if err != nil {
