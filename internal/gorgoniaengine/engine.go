@@ -1,12 +1,3 @@
-// Package gorgoniaengine computes second-order MAML by gorgonia's symbolic
-// differentiation: another implementation of the same gradient, for checks.
-// Agreement is to rounding; there is no promise of bits.
-//
-// gorgonia 0.9.18 differentiates a gradient wrongly without saying so: the inner
-// backward pass is therefore written by hand, as nodes of the graph, and Grad is
-// called once, on the outer loss. Relu is a product with a comparison, a bias a
-// product with a column of ones, because the ready-made forms are broken or have
-// no second derivative.
 package gorgoniaengine
 
 import (
@@ -17,7 +8,6 @@ import (
 	"gorgonia.org/tensor"
 
 	"github.com/warmstart-ml/warmstart/pkg/learner"
-	"github.com/warmstart-ml/warmstart/pkg/nn"
 )
 
 // Float is the element type of a graph.
@@ -26,148 +16,232 @@ type Float interface{ float32 | float64 }
 // building guards the construction of graphs, which races within gorgonia.
 var building sync.Mutex
 
-// Engine is one graph: MAML in a fixed number of steps on tasks of one size. It
-// belongs to one goroutine.
+// MAML sets the inner loop of an engine.
+type MAML struct {
+	// Steps is the number K of inner steps, 0 and above; Rate is their length.
+	Steps int
+	Rate  float64
+	// FirstOrder drops the second derivatives: the gradient is that at the adapted
+	// parameters.
+	FirstOrder bool
+	// Inner and Outer name the losses: mse or softmax.
+	Inner, Outer string
+}
+
+// Engine is one graph: MAML on tasks of one size. It belongs to one goroutine.
 type Engine[T Float] struct {
-	model   *nn.Model
+	net     Net
 	vm      gorgonia.VM
 	support placeholders
 	query   placeholders
-	params  gorgonia.Nodes
-	shapes  []nn.Param
+	params  []*Value
 	values  []gorgonia.Value // gradients, then the loss
+	adapted []gorgonia.Value // parameters after the inner steps
+	outputs gorgonia.Value   // of the query, before the loss
 }
 
 // placeholders are the inputs of a batch of n samples.
 type placeholders struct {
-	n                int
-	x, y, w, columns *gorgonia.Node
+	n       int
+	x, y, w *Value
 }
 
-// New builds the graph of MAML on the network of c, a relu or tanh MLP without a
-// skip, from in inputs to out outputs: steps inner steps at the given rate,
-// squared error inside and outside, support and query of the given sizes.
-func New[T Float](c nn.Config, in, out, steps int, rate T, support, query int) (e *Engine[T], err error) {
+// New builds the graph of MAML on net for support and query sets of the given
+// sizes. Panics of gorgonia, or of the net's Forward, come back as errors.
+func New[T Float](net Net, m MAML, support, query int) (e *Engine[T], err error) {
 	defer caught("build gorgonia graph", &err)
-	if c.Skip {
-		return nil, fmt.Errorf("build gorgonia graph: skip: not supported by this engine; use a model without")
-	}
-	if a := c.Activation; a != "" && a != "relu" && a != "tanh" {
-		return nil, fmt.Errorf("build gorgonia graph: activation: %q, not supported by this engine; expected relu or tanh", a)
-	}
-	if steps < 1 || support < 1 || query < 1 {
-		return nil, fmt.Errorf("build gorgonia graph: %d steps on %d support and %d query samples, expected at least 1 of each", steps, support, query)
-	}
-	m, err := nn.Build(c, nn.Flat(in, out))
-	if err != nil {
+	if err := net.check(); err != nil {
 		return nil, fmt.Errorf("build gorgonia graph: %w", err)
+	}
+	if m.Steps < 0 || query < 1 || support < 0 || support == 0 && m.Steps > 0 {
+		return nil, fmt.Errorf("build gorgonia graph: %d steps on %d support and %d query samples, expected at least 1 sample of each", m.Steps, support, query)
+	}
+	inner, err := lossOf(m.Inner)
+	if err != nil {
+		return nil, fmt.Errorf("build gorgonia graph: inner loss: %w", err)
+	}
+	outer, err := lossOf(m.Outer)
+	if err != nil {
+		return nil, fmt.Errorf("build gorgonia graph: outer loss: %w", err)
 	}
 	building.Lock()
 	defer building.Unlock()
-	b := &builder[T]{g: gorgonia.NewGraph(), tanh: c.Activation == "tanh"}
-	e = &Engine[T]{model: m, shapes: m.Params()}
-	e.support, e.query = b.batch("support", support, in, out), b.batch("query", query, in, out)
-	for _, p := range e.shapes {
-		rows, cols := matrix(p)
-		e.params = append(e.params, b.matrix(p.Name, rows, cols))
+	g := newGraph(dtype[T]())
+	e = &Engine[T]{net: net}
+	for _, t := range net.Tensors {
+		e.params = append(e.params, g.input(t.Name, t.Rows, t.Cols))
 	}
 	adapted := e.params
-	for range steps {
-		adapted = b.descend(adapted, e.support, rate)
+	if m.Steps > 0 {
+		e.support = g.batch("support", support, net)
 	}
-	loss := b.loss(adapted, e.query)
-	grads, err := gorgonia.Grad(loss, e.params...)
-	if err != nil {
+	for range m.Steps {
+		adapted = g.descend(net, inner, adapted, e.support, m.Rate)
+	}
+	e.query = g.batch("query", query, net)
+	y := g.outputs(net, adapted, e.query)
+	loss := must(gorgonia.Sum(outer(g, y, e.query).node))
+	wrt := e.params
+	if m.FirstOrder {
+		wrt = adapted
+	}
+	if err := e.read(loss, wrt, adapted, y); err != nil {
 		return nil, fmt.Errorf("build gorgonia graph: differentiate: %w", err)
 	}
-	nodes := append(grads, loss)
-	e.values = make([]gorgonia.Value, len(nodes))
-	for i, n := range nodes {
+	e.vm = gorgonia.NewTapeMachine(g.g)
+	return e, nil
+}
+
+// read differentiates the loss and says what is read after a run.
+func (e *Engine[T]) read(loss *gorgonia.Node, wrt, adapted []*Value, y *Value) error {
+	var nodes gorgonia.Nodes
+	for _, v := range wrt {
+		nodes = append(nodes, v.node)
+	}
+	grads, err := gorgonia.Grad(loss, nodes...)
+	if err != nil {
+		return err
+	}
+	e.values = make([]gorgonia.Value, len(grads)+1)
+	for i, n := range append(grads, loss) {
 		gorgonia.Read(n, &e.values[i])
 	}
-	e.vm = gorgonia.NewTapeMachine(b.g)
-	return e, nil
+	e.adapted = make([]gorgonia.Value, len(adapted))
+	for i, v := range adapted {
+		gorgonia.Read(v.node, &e.adapted[i])
+	}
+	gorgonia.Read(y.node, &e.outputs)
+	return nil
+}
+
+func dtype[T Float]() tensor.Dtype {
+	if _, ok := any(T(0)).(float32); ok {
+		return tensor.Float32
+	}
+	return tensor.Float64
+}
+
+// batch makes the inputs of n samples. Weights are one column.
+func (g *Graph) batch(name string, n int, net Net) placeholders {
+	return placeholders{n, g.input(name+".x", n, net.In), g.input(name+".y", n, net.Out), g.input(name+".w", n, 1)}
+}
+
+// outputs is Forward, its shape checked.
+func (g *Graph) outputs(net Net, params []*Value, p placeholders) *Value {
+	y := net.Forward(g, params, p.x)
+	if y == nil {
+		panic(fmt.Errorf("the net's Forward made nothing, expected [%d][%d]", p.n, net.Out))
+	}
+	if y.Rows != p.n || y.Cols != net.Out {
+		panic(fmt.Errorf("the net's Forward made [%d][%d], expected [%d][%d]", y.Rows, y.Cols, p.n, net.Out))
+	}
+	return y
+}
+
+// descend returns the parameters after one step down the loss of p, the gradient
+// being written out. The next step starts from them as from leaves.
+func (g *Graph) descend(net Net, loss loss, params []*Value, p placeholders, rate float64) []*Value {
+	grads := g.gradients(loss(g, g.outputs(net, params, p), p), params)
+	next := make([]*Value, len(params))
+	for i, v := range params {
+		next[i] = v
+		if d := grads[i]; d != nil {
+			next[i] = g.value(minus(v.node, g.scale(d, rate)), v.Rows, v.Cols)
+		}
+	}
+	return next
 }
 
 // caught turns a panic of gorgonia into an error.
 func caught(doing string, err *error) {
-	if p := recover(); p != nil {
+	switch p := recover().(type) {
+	case nil:
+	case error:
+		*err = fmt.Errorf("%s: %w", doing, p)
+	default:
 		*err = fmt.Errorf("%s: panic: %v", doing, p)
 	}
 }
 
 // Gradient returns the outer loss of task at theta and overwrites grad; both
-// vectors are laid out as nn.Model.Params says. The task must have the sizes the
-// graph was built for.
+// vectors are laid out as the net's tensors are. The task must have the sizes
+// the graph was built for.
 func (e *Engine[T]) Gradient(theta []T, task *learner.Task[T], grad []T) (loss T, err error) {
 	defer caught("run gorgonia graph", &err)
-	if len(theta) != e.model.NumParams() || len(grad) != len(theta) {
-		return 0, fmt.Errorf("run gorgonia graph: %d parameters and room for %d, expected %d of each", len(theta), len(grad), e.model.NumParams())
+	if n := e.net.NumParams(); len(theta) != n || len(grad) != n {
+		return 0, fmt.Errorf("run gorgonia graph: %d parameters and room for %d, expected %d of each", len(theta), len(grad), n)
 	}
-	if err := e.feed("support", e.support, &task.Support); err != nil {
+	if err := e.run(theta, task); err != nil {
 		return 0, err
 	}
-	if err := e.feed("query", e.query, &task.Query); err != nil {
-		return 0, err
-	}
-	for i, p := range e.shapes {
-		rows, cols := matrix(p)
-		if err := let(e.params[i], rows, cols, theta[p.Offset:][:p.Size()]); err != nil {
-			return 0, fmt.Errorf("run gorgonia graph: %w", err)
+	for i, p := range e.net.Params() {
+		if err := copyOut(grad[p.Offset:][:p.Size()], e.values[i]); err != nil {
+			return 0, fmt.Errorf("run gorgonia graph: gradient of %s: %w", p.Name, err)
 		}
 	}
-	defer e.vm.Reset()
+	var out [1]T
+	err = copyOut(out[:], e.values[len(e.values)-1])
+	return out[0], err
+}
+
+// run sets every input and runs the graph.
+func (e *Engine[T]) run(theta []T, task *learner.Task[T]) error {
+	if e.support.x != nil {
+		if err := feed(e.net, "support", e.support, &task.Support); err != nil {
+			return err
+		}
+	}
+	if err := feed(e.net, "query", e.query, &task.Query); err != nil {
+		return err
+	}
+	for i, p := range e.net.Params() {
+		if err := let(e.params[i], theta[p.Offset:][:p.Size()]); err != nil {
+			return fmt.Errorf("run gorgonia graph: %w", err)
+		}
+	}
+	e.vm.Reset()
 	if err := e.vm.RunAll(); err != nil {
-		return 0, fmt.Errorf("run gorgonia graph: %w", err)
+		return fmt.Errorf("run gorgonia graph: %w", err)
 	}
-	for i, p := range e.shapes {
-		// A 1 x 1 tensor comes back as a scalar.
-		switch v := e.values[i].Data().(type) {
-		case []T:
-			copy(grad[p.Offset:][:p.Size()], v)
-		case T:
-			grad[p.Offset] = v
-		default:
-			return 0, fmt.Errorf("run gorgonia graph: gradient of %s is a %T", p.Name, v)
+	return nil
+}
+
+// copyOut copies a value's numbers; one of 1 x 1 comes back as a scalar.
+func copyOut[T Float](to []T, v gorgonia.Value) error {
+	switch v := v.Data().(type) {
+	case []T:
+		if len(v) != len(to) {
+			return fmt.Errorf("found %d numbers, expected %d", len(v), len(to))
 		}
+		copy(to, v)
+	case T:
+		to[0] = v
+	default:
+		return fmt.Errorf("found a %T, expected numbers", v)
 	}
-	return e.values[len(e.shapes)].Data().(T), nil
+	return nil
 }
 
 // Close frees the machine of the graph.
 func (e *Engine[T]) Close() error { return e.vm.Close() }
 
-// feed sets the inputs of a batch. Weights are repeated for each output.
-func (e *Engine[T]) feed(name string, p placeholders, b *learner.Batch[T]) error {
-	in, out := e.model.In(), e.model.Out()
-	if b.N != p.n || len(b.X) < b.N*in || len(b.Y) < b.N*out || len(b.W) < b.N {
+// feed sets the inputs of a batch.
+func feed[T Float](net Net, name string, p placeholders, b *learner.Batch[T]) error {
+	if b.N != p.n || len(b.X) < b.N*net.In || len(b.Y) < b.N*net.Out || len(b.W) < b.N {
 		return fmt.Errorf("run gorgonia graph: %s of %d samples, expected %d, as the graph was built", name, b.N, p.n)
 	}
-	w, ones := make([]T, p.n*out), make([]T, p.n)
-	for i := range w {
-		w[i], ones[i/out] = b.W[i/out], 1
-	}
 	for _, f := range []struct {
-		node *gorgonia.Node
-		cols int
+		v    *Value
 		data []T
-	}{{p.x, in, b.X}, {p.y, out, b.Y}, {p.w, out, w}, {p.columns, 1, ones}} {
-		if err := let(f.node, p.n, f.cols, f.data[:p.n*f.cols]); err != nil {
+	}{{p.x, b.X}, {p.y, b.Y}, {p.w, b.W}} {
+		if err := let(f.v, f.data[:f.v.Rows*f.v.Cols]); err != nil {
 			return fmt.Errorf("run gorgonia graph: %s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-// let gives a node a copy of data, as a matrix.
-func let[T Float](n *gorgonia.Node, rows, cols int, data []T) error {
-	return gorgonia.Let(n, tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(append([]T(nil), data...))))
-}
-
-// matrix returns the shape of p as a matrix: a bias is one row.
-func matrix(p nn.Param) (rows, cols int) {
-	if len(p.Shape) == 1 {
-		return 1, p.Shape[0]
-	}
-	return p.Shape[0], p.Shape[1]
+// let gives an input a copy of data.
+func let[T Float](v *Value, data []T) error {
+	return gorgonia.Let(v.node, tensor.New(tensor.WithShape(v.Rows, v.Cols), tensor.WithBacking(append([]T(nil), data...))))
 }
