@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# The inner loop against PyTorch and OpenBLAS on one core, in turns on the same machine.
+#   benchmarks/inner.sh [rounds] [seconds]
+# Needs Debian's python3-torch, python3-numpy and libopenblas0 for the peers. Prints one line a measurement, then for
+# each of ours the median over rounds, its ratio to PyTorch's loop and to its fastest batched form, and its counted
+# FLOPs over OpenBLAS sgemm.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-3} seconds=${2:-4}
+python=${PYTHON:-/usr/bin/python3}
+export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+"$python" -c 'import torch, functorch, numpy' 2>/dev/null || {
+	echo "benchmarks/inner.sh: $python has no torch, functorch and numpy: apt-get install python3-torch python3-numpy libopenblas0" >&2
+	exit 1
+}
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+go build -o "$dir/warmstart" ./cmd/warmstart
+
+core=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[-,].*//' || echo 0)
+one() { taskset -c "$core" "$@"; }
+say() { tee -a "$dir/all"; }
+tag() { sed "s/^{/{\"what\": \"$1\", /"; }
+ours() { # what, flags
+	local what=$1
+	shift
+	one "$dir/warmstart" bench inner --threads 1 --seconds "$seconds" --json "$@" | tag "$what" | say
+}
+
+for _ in $(seq "$rounds"); do
+	one "$python" benchmarks/peers/sgemm.py --seconds 1 | tag sgemm | say
+	for k in 1 5; do
+		one "$python" benchmarks/peers/torch_sinusoid.py --inner "$k" --batch 64 --seconds "$seconds" --forms loop | tag torch | say
+		one "$python" benchmarks/peers/torch_sinusoid.py --inner "$k" --seconds "$seconds" --forms vmap bmm | tag torch | say
+		ours "sinusoid K=$k" --family sinusoid --inner "$k"
+	done
+	ours "hidden 128" --family sinusoid --inner 1 --hidden 128,128
+	ours "conv4" --model conv4 --inner 1
+done
+
+"$python" - "$dir/all" <<'E2'
+import json, statistics, sys
+rows = [json.loads(line) for line in open(sys.argv[1])]
+median = statistics.median
+sgemm = median(r["gflops"] for r in rows if r["what"] == "sgemm")
+print(f"\nOpenBLAS sgemm 1024: {sgemm:.0f} GFLOP/s")
+for what in dict.fromkeys(r["what"] for r in rows if "form" in r and "gflops" in r):
+    mine = [r for r in rows if r["what"] == what]
+    rate, flops = median(r["tasks_per_s"] for r in mine), median(r["gflops"] for r in mine)
+    line = f"{what}: {rate:,.0f} tasks/s, {flops:.0f} GFLOP/s = {100 * flops / sgemm:.0f} % of sgemm"
+    if what.startswith("sinusoid"):
+        k = int(what.split("=")[1])
+        peers = {}
+        for r in rows:
+            if r["what"] == "torch" and r["inner"] == k:
+                peers.setdefault(r["form"], []).append(r["tasks_per_s"])
+        peers = {form: median(v) for form, v in peers.items()}
+        loop, best = peers.pop("loop"), max(peers, key=peers.get)
+        line += f"; {rate / loop:.0f} x PyTorch's loop ({loop:,.0f}), {rate / peers[best]:.1f} x its {best} ({peers[best]:,.0f})"
+    print(line)
+E2

@@ -1,0 +1,33 @@
+#!/usr/bin/python3
+"""OpenBLAS sgemm on one core, as numpy calls it: the yardstick for counted FLOPs.
+
+    apt-get install -y python3-numpy libopenblas0
+    OPENBLAS_NUM_THREADS=1 /usr/bin/python3 sgemm.py [--size 1024] [--seconds 2]
+
+Prints one JSON object: {"size", "gflops"}; the best of the runs that fit in the time, since others share the machine.
+"""
+import argparse
+import json
+import time
+
+import numpy as np
+
+
+def main():
+    cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    cli.add_argument("--size", type=int, default=1024)
+    cli.add_argument("--seconds", type=float, default=2)
+    args = cli.parse_args()
+    n = args.size
+    a = np.random.default_rng(0).standard_normal((n, n), dtype=np.float32)
+    b, c = a.T.copy(), np.empty_like(a)
+    best, end = 0.0, time.perf_counter() + args.seconds
+    while time.perf_counter() < end:
+        start = time.perf_counter()
+        np.matmul(a, b, out=c)
+        best = max(best, 2 * n**3 / (time.perf_counter() - start))
+    print(json.dumps({"size": n, "gflops": round(best / 1e9, 1)}))
+
+
+if __name__ == "__main__":
+    main()
