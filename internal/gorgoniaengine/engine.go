@@ -2,6 +2,7 @@ package gorgoniaengine
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"gorgonia.org/gorgonia"
@@ -21,9 +22,6 @@ type MAML struct {
 	// Steps is the number K of inner steps, 0 and above; Rate is their length.
 	Steps int
 	Rate  float64
-	// FirstOrder drops the second derivatives: the gradient is that at the adapted
-	// parameters.
-	FirstOrder bool
 	// Inner and Outer name the losses: mse or softmax.
 	Inner, Outer string
 }
@@ -35,9 +33,8 @@ type Engine[T Float] struct {
 	support placeholders
 	query   placeholders
 	params  []*Value
-	values  []gorgonia.Value // gradients, then the loss
-	adapted []gorgonia.Value // parameters after the inner steps
-	outputs gorgonia.Value   // of the query, before the loss
+	moved   []int            // tensors that the loss depends on
+	values  []gorgonia.Value // their gradients, then the loss
 }
 
 // placeholders are the inputs of a batch of n samples.
@@ -80,37 +77,33 @@ func New[T Float](net Net, m MAML, support, query int) (e *Engine[T], err error)
 	}
 	e.query = g.batch("query", query, net)
 	y := g.outputs(net, adapted, e.query)
-	loss := must(gorgonia.Sum(outer(g, y, e.query).node))
-	wrt := e.params
-	if m.FirstOrder {
-		wrt = adapted
-	}
-	if err := e.read(loss, wrt, adapted, y); err != nil {
+	if err := e.read(outer(g, y, e.query), adapted); err != nil {
 		return nil, fmt.Errorf("build gorgonia graph: differentiate: %w", err)
 	}
 	e.vm = gorgonia.NewTapeMachine(g.g)
 	return e, nil
 }
 
-// read differentiates the loss and says what is read after a run.
-func (e *Engine[T]) read(loss *gorgonia.Node, wrt, adapted []*Value, y *Value) error {
-	var nodes gorgonia.Nodes
-	for _, v := range wrt {
-		nodes = append(nodes, v.node)
+// read differentiates the loss and says what is read after a run. A tensor that
+// the outputs do not depend on, as a tap that only ever meets padding, would be an
+// error of gorgonia's; its gradient is zero.
+func (e *Engine[T]) read(loss *Value, adapted []*Value) error {
+	made := descending(loss)
+	var wrt gorgonia.Nodes
+	for i, v := range e.params {
+		if slices.Contains(made, adapted[i]) {
+			wrt, e.moved = append(wrt, v.node), append(e.moved, i)
+		}
 	}
-	grads, err := gorgonia.Grad(loss, nodes...)
+	total := must(gorgonia.Sum(loss.node))
+	grads, err := gorgonia.Grad(total, wrt...)
 	if err != nil {
 		return err
 	}
 	e.values = make([]gorgonia.Value, len(grads)+1)
-	for i, n := range append(grads, loss) {
+	for i, n := range append(grads, total) {
 		gorgonia.Read(n, &e.values[i])
 	}
-	e.adapted = make([]gorgonia.Value, len(adapted))
-	for i, v := range adapted {
-		gorgonia.Read(v.node, &e.adapted[i])
-	}
-	gorgonia.Read(y.node, &e.outputs)
 	return nil
 }
 
@@ -174,7 +167,10 @@ func (e *Engine[T]) Gradient(theta []T, task *learner.Task[T], grad []T) (loss T
 	if err := e.run(theta, task); err != nil {
 		return 0, err
 	}
-	for i, p := range e.net.Params() {
+	clear(grad)
+	params := e.net.Params()
+	for i, t := range e.moved {
+		p := params[t]
 		if err := copyOut(grad[p.Offset:][:p.Size()], e.values[i]); err != nil {
 			return 0, fmt.Errorf("run gorgonia graph: gradient of %s: %w", p.Name, err)
 		}

@@ -21,9 +21,9 @@ func squared(g *Graph, y *Value, p placeholders) *Value {
 	return g.Sum(g.Times(p.w, g.SumCols(g.Times(r, r))))
 }
 
-// crossEntropy is the weighted sum over samples of log(sum exp y) - t.y. No
+// crossEntropy is the weighted sum over samples of sum(t) log(sum exp y) - t.y. No
 // maximum is taken off: gorgonia's own softmax and maximum have wrong gradients.
 func crossEntropy(g *Graph, y *Value, p placeholders) *Value {
-	whole := g.Log(g.SumCols(g.Exp(y)))
+	whole := g.Times(g.SumCols(p.y), g.Log(g.SumCols(g.Exp(y))))
 	return g.Sum(g.Times(p.w, g.Sub(whole, g.SumCols(g.Times(p.y, y)))))
 }

@@ -135,3 +135,15 @@ func (g *Graph) Shift(x *Value, c float64) *Value {
 
 // Sum is the sum of everything, [1][1].
 func (g *Graph) Sum(x *Value) *Value { return g.SumCols(g.SumRows(x)) }
+
+// Columns are the columns of x from lo on, so many of them: a product with a
+// constant matrix, since gorgonia's own slices differentiate wrongly.
+func (g *Graph) Columns(x *Value, lo, n int) *Value {
+	if lo == 0 && n == x.Cols {
+		return x
+	}
+	pick := g.picker(x.Cols, lo, n)
+	v := g.value(mul(x.node, pick), x.Rows, n, x)
+	v.back = func(d *gorgonia.Node, add adder) { add(x, mul(d, flip(pick))) }
+	return v
+}

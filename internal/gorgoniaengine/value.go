@@ -16,7 +16,6 @@ type Value struct {
 	node       *gorgonia.Node
 	back       func(d *gorgonia.Node, add func(*Value, *gorgonia.Node))
 	from       []*Value
-	order      int // of construction
 }
 
 // Graph makes values. Its methods panic where shapes do not fit, with both shapes
@@ -24,8 +23,7 @@ type Value struct {
 type Graph struct {
 	g         *gorgonia.ExprGraph
 	dtype     tensor.Dtype
-	constants int // gorgonia tells constants apart by name
-	values    int
+	constants int                    // gorgonia tells constants apart by name
 	ones      map[int]*gorgonia.Node // columns of ones, by length
 }
 
@@ -47,9 +45,8 @@ func plus(x, y *gorgonia.Node) *gorgonia.Node  { return must(gorgonia.Add(x, y))
 func minus(x, y *gorgonia.Node) *gorgonia.Node { return must(gorgonia.Sub(x, y)) }
 func flip(x *gorgonia.Node) *gorgonia.Node     { return must(gorgonia.Transpose(x, 1, 0)) }
 
-func (g *Graph) value(node *gorgonia.Node, rows, cols int, from ...*Value) *Value {
-	g.values++
-	return &Value{Rows: rows, Cols: cols, node: node, from: from, order: g.values}
+func (*Graph) value(node *gorgonia.Node, rows, cols int, from ...*Value) *Value {
+	return &Value{Rows: rows, Cols: cols, node: node, from: from}
 }
 
 // input is a matrix that is set before each run.
@@ -71,21 +68,9 @@ func (g *Graph) constant(v float64) *gorgonia.Node {
 // column is a column of n ones, which biases and sums over rows are products with.
 func (g *Graph) column(n int) *gorgonia.Node {
 	if g.ones[n] == nil {
-		var data any = fill(make([]float64, n))
-		if g.dtype == tensor.Float32 {
-			data = fill(make([]float32, n))
-		}
-		t := tensor.New(tensor.WithShape(n, 1), tensor.WithBacking(data))
-		g.ones[n] = gorgonia.NewMatrix(g.g, g.dtype, gorgonia.WithName(fmt.Sprintf("ones%d", n)), gorgonia.WithShape(n, 1), gorgonia.WithValue(t))
+		g.ones[n] = g.fixed(fmt.Sprintf("ones%d", n), n, 1, func(int) bool { return true })
 	}
 	return g.ones[n]
-}
-
-func fill[T Float](x []T) []T {
-	for i := range x {
-		x[i] = 1
-	}
-	return x
 }
 
 // fit panics unless the shapes of an operation agree.
@@ -99,7 +84,7 @@ func fit(op string, ok bool, x, y *Value) {
 // gradient of their own rule: what is made of them is differentiated by gorgonia.
 // A parameter that the loss does not depend on has a nil gradient.
 func (g *Graph) gradients(loss *Value, params []*Value) []*gorgonia.Node {
-	d := map[*Value]*gorgonia.Node{loss: g.scalarOne()}
+	d := map[*Value]*gorgonia.Node{loss: g.column(1)}
 	add := func(v *Value, n *gorgonia.Node) {
 		if d[v] == nil {
 			d[v] = n
@@ -118,9 +103,6 @@ func (g *Graph) gradients(loss *Value, params []*Value) []*gorgonia.Node {
 	}
 	return grads
 }
-
-// scalarOne is the gradient of a loss for itself: [1][1].
-func (g *Graph) scalarOne() *gorgonia.Node { return g.column(1) }
 
 // descending lists what v was made of, v included, latest first.
 func descending(v *Value) []*Value {
@@ -142,4 +124,30 @@ func descending(v *Value) []*Value {
 		list[i], list[j] = list[j], list[i]
 	}
 	return list
+}
+
+// picker is the constant [cols][n] with ones that pick columns lo to lo+n-1.
+func (g *Graph) picker(cols, lo, n int) *gorgonia.Node {
+	g.constants++
+	return g.fixed(fmt.Sprintf("pick%d", g.constants), cols, n, func(i int) bool { return i/n == lo+i%n })
+}
+
+// fixed is a constant matrix of ones and zeros.
+func (g *Graph) fixed(name string, rows, cols int, one func(i int) bool) *gorgonia.Node {
+	wide := make([]float64, rows*cols)
+	for i := range wide {
+		if one(i) {
+			wide[i] = 1
+		}
+	}
+	var data any = wide
+	if g.dtype == tensor.Float32 {
+		narrow := make([]float32, len(wide))
+		for i, v := range wide {
+			narrow[i] = float32(v)
+		}
+		data = narrow
+	}
+	t := tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(data))
+	return gorgonia.NewMatrix(g.g, g.dtype, gorgonia.WithName(name), gorgonia.WithShape(rows, cols), gorgonia.WithValue(t))
 }
