@@ -29,18 +29,20 @@ import (
 // solve for.
 //
 // Layers with parameters per step have one set only: the gradient does not know
-// the way. No step of it is kept. Memory: 5 copies of the parameters, the gradient
+// the way. Tracked statistics are no parameters to it: see tracked. No step of the
+// way is kept. Memory: 5 copies of the parameters, the gradient
 // included, whatever K.
 type imaml[T kernel.Float] struct {
 	base[T]
 	support  inner[T]
+	stats    tracked[T]
 	phi      []T
 	p, hp, r []T // direction, its product, what is left
 	more     []T // the query's gradient at theta
 }
 
 func newIMAML[T kernel.Float](b base[T]) *imaml[T] {
-	m := &imaml[T]{base: b, support: b.newInner()}
+	m := &imaml[T]{base: b, support: b.newInner(), stats: newTracked[T](b.model)}
 	m.phi, m.p, m.hp, m.r = make([]T, m.size), make([]T, m.size), make([]T, m.size), make([]T, m.size)
 	m.more = m.hp
 	return m
@@ -56,37 +58,44 @@ func (m *imaml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	if err := m.checkTask(task, theta, grad, m.size); err != nil {
 		return 0, err
 	}
-	m.descend(theta, &task.Support, m.config.Steps)
+	steps := m.descend(theta, &task.Support, m.config.Steps)
 	loss := m.queryGradient(m.phi, &task.Query, grad)
+	m.stats.take(grad)
 	if err := finite(loss, grad); err != nil {
 		return loss, err
 	}
-	if task.Support.N > 0 {
+	if steps > 0 {
 		if err := m.implicit(&task.Support, grad); err != nil {
 			return 0, err
 		}
 	}
 	if w := T(m.config.ZeroWeight); w != 0 {
 		zero := m.queryGradient(theta, &task.Query, m.more)
+		m.stats.drop(m.more)
 		kernel.Axpy(grad, grad, w, m.more)
 		loss = kernel.FMA(w, zero, loss)
 	}
+	m.stats.put(grad, steps+1)
 	return loss, finite(loss, grad)
 }
 
-// descend leaves phi after so many steps on s in m.phi.
-func (m *imaml[T]) descend(theta []T, s *Batch[T], steps int) {
+// descend leaves phi after so many steps on s in m.phi, and returns how many it
+// took: none without samples.
+func (m *imaml[T]) descend(theta []T, s *Batch[T], steps int) int {
 	copy(m.phi, theta)
+	m.stats.begin()
 	if s.N == 0 {
-		return
+		return 0
 	}
 	rate, lambda := T(m.config.Rate), T(m.config.Lambda)
 	for range steps {
 		m.support.gradient(m.phi, 0, s, m.hp)
+		m.stats.take(m.hp)
 		kernel.Axpy(m.p, m.phi, -1, theta)
 		kernel.Axpy(m.hp, m.hp, lambda, m.p)
 		kernel.Axpy(m.phi, m.phi, -rate, m.hp)
 	}
+	return steps
 }
 
 // implicit replaces x, the right side b, by the solution of (I + H/lambda) x = b:
@@ -94,12 +103,9 @@ func (m *imaml[T]) descend(theta []T, s *Batch[T], steps int) {
 //	x = 0, r = p = b;  per iteration
 //	a = r.r / p.(p + H p/lambda);  x += a p;  r -= a (p + H p/lambda)
 //	p = r + (r.r new / r.r old) p
-//
-// Tracked statistics keep what x holds.
 func (m *imaml[T]) implicit(s *Batch[T], x []T) error {
 	m.support.gradient(m.phi, 0, s, m.hp)
 	copy(m.r, x)
-	m.support.still(m.r)
 	copy(m.p, m.r)
 	rr := kernel.Dot(m.r, m.r)
 	for i := 0; i < m.config.CGSteps && rr != 0; i++ {
@@ -114,7 +120,7 @@ func (m *imaml[T]) implicit(s *Batch[T], x []T) error {
 		}
 		a := rr / c[0]
 		if i == 0 { // x holds b, which is p
-			m.support.scale(x, a)
+			kernel.Scale(x, a, x)
 		} else {
 			kernel.Axpy(x, x, a, m.p)
 		}

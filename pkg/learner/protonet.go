@@ -25,13 +25,15 @@ import (
 //
 //	for c_k = 2 g_k - 2 c_k g_bias_k;  for phi_i of class k = (W_i / sum of W) of it
 //
-// The model's own head has a gradient of zero. Memory: 3 copies of the parameters,
+// The model's own head has a gradient of zero. Tracked statistics are those of the
+// query's pass. Memory: 3 copies of the parameters,
 // the gradient included.
 type protonet[T kernel.Float] struct {
 	base[T]
 	head    nn.Group
 	f, out  int // features, classes
-	support inner[T]
+	support *nn.Tape[T]
+	stats   tracked[T]
 	adapted []T // parameters with the prototypes for a head
 	more    []T // the support's gradient
 	mean    []T // [n][out]: the coefficient of each sample in each prototype
@@ -40,7 +42,7 @@ type protonet[T kernel.Float] struct {
 }
 
 func newProtonet[T kernel.Float](b base[T]) *protonet[T] {
-	p := &protonet[T]{base: b, head: b.model.Head(), f: b.model.Features(), out: b.model.Out(), support: b.newInner()}
+	p := &protonet[T]{base: b, head: b.model.Head(), f: b.model.Features(), out: b.model.Out(), support: nn.NewTape[T](b.model, 16), stats: newTracked[T](b.model)}
 	p.adapted, p.more = make([]T, p.size), make([]T, p.size)
 	p.dc, p.dcT = make([]T, p.f*p.out), make([]T, p.f*p.out)
 	return p
@@ -70,9 +72,9 @@ func (p *protonet[T]) solve(theta []T, s *Batch[T]) error {
 		return err
 	}
 	copy(p.adapted, theta)
-	p.support.tape.Forward(theta, s.X, s.N)
+	p.support.Forward(theta, s.X, s.N)
 	w, bias := p.split(p.adapted)
-	kernel.Gemm(kernel.FromZero, nil, p.f, p.out, s.N, p.support.tape.Features(), 1, p.f, p.mean, p.out, w, p.out)
+	kernel.Gemm(kernel.FromZero, nil, p.f, p.out, s.N, p.support.Features(), 1, p.f, p.mean, p.out, w, p.out)
 	for k := range bias {
 		var square kernel.Chain[T]
 		for j := k; j < len(w); j += p.out {
@@ -144,8 +146,8 @@ func (p *protonet[T]) adjoint(theta []T, n int, grad []T) {
 	kernel.Transpose(p.dcT, p.dc, p.f, p.out)
 	p.dphi = room(p.dphi, n*p.f)
 	kernel.Gemm(kernel.FromZero, nil, n, p.f, p.out, p.mean, p.out, 1, p.dcT, p.f, p.dphi, p.f)
-	p.support.tape.BackwardFeatures(theta, p.dphi, p.more)
-	p.support.still(p.more)
+	p.support.BackwardFeatures(theta, p.dphi, p.more)
+	p.stats.drop(p.more)
 	kernel.AddInto(grad, p.more)
 	clear(grad[p.head.Lo:p.head.Hi])
 }

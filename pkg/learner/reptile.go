@@ -22,18 +22,19 @@ import (
 // task with moments of zero, so that a task's gradient depends on nothing but
 // theta and the task; the authors' code keeps the second moments from task to
 // task. The query serves the reported loss alone, and a task without a support
-// has a gradient of zero. Tracked statistics, which inner steps leave, take those
-// of the query. Memory: 4 copies of the parameters, the gradient included; SGD 3.
+// has a gradient of zero. Tracked statistics are no part of the way: see tracked.
+// Memory: 4 copies of the parameters, the gradient included; SGD 3.
 type reptile[T kernel.Float] struct {
 	base[T]
 	support inner[T]
 	step    optimizer[T]
+	stats   tracked[T]
 	at, g   []T
 }
 
 func newReptile[T kernel.Float](b base[T]) *reptile[T] {
 	return &reptile[T]{base: b, support: b.newInner(), step: newOptimizer[T](b.config, b.size),
-		at: make([]T, b.size), g: make([]T, b.size)}
+		stats: newTracked[T](b.model), at: make([]T, b.size), g: make([]T, b.size)}
 }
 
 func (r *reptile[T]) NumParams() int { return r.size }
@@ -46,13 +47,15 @@ func (r *reptile[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	if err := r.checkTask(task, theta, grad, r.size); err != nil {
 		return 0, err
 	}
-	r.query.SetStep(r.descend(theta, &task.Support, r.config.Steps))
+	steps := r.descend(theta, &task.Support, r.config.Steps)
+	r.query.SetStep(steps)
 	loss := r.queryGradient(r.at, &task.Query, r.g)
+	r.stats.take(r.g)
 	rate := T(r.config.Rate)
 	for i, x := range theta {
 		grad[i] = (x - r.at[i]) / rate
 	}
-	r.support.keep(grad, r.g)
+	r.stats.put(grad, steps+1)
 	return loss, finite(loss, grad)
 }
 
@@ -60,12 +63,14 @@ func (r *reptile[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 // many it took: none without samples.
 func (r *reptile[T]) descend(theta []T, s *Batch[T], steps int) int {
 	copy(r.at, theta)
+	r.stats.begin()
 	if s.N == 0 {
 		return 0
 	}
 	r.step.reset()
 	for k := range steps {
 		r.support.gradient(r.at, k, s, r.g)
+		r.stats.take(r.g)
 		r.step.step(r.at, r.g)
 	}
 	return steps

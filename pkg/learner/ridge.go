@@ -38,14 +38,14 @@ import (
 // where b' is b, and 0 at residuals that were cut,
 // the last going back through the support's hidden layers. Under an outer loss on
 // logits the targets are classes, 0 and 1, and the head's outputs are scaled and
-// shifted (see adjust). Memory: 4 copies of the parameters, the gradient included,
+// shifted (see adjust). Tracked statistics are those of the query's pass. Memory: 4 copies of the parameters, the gradient included,
 // and shots x features.
 type ridge[T kernel.Float] struct {
 	base[T]
 	head    nn.Group
 	f, out  int // features, the 1 included; outputs
 	adjust  adjust[T]
-	still   func(x []T) // clears x at tracked statistics
+	stats   tracked[T]
 	support *nn.Tape[T]
 	adapted []T // parameters with the head solved
 	more    []T // a second gradient
@@ -65,9 +65,8 @@ type ridge[T kernel.Float] struct {
 const rhoUnit = 10
 
 func newRidge[T kernel.Float](b base[T]) *ridge[T] {
-	in := b.newInner()
 	r := &ridge[T]{base: b, head: b.model.Head(), f: b.model.Features() + 1, out: b.model.Out(),
-		adjust: newAdjust[T](b.config, b.model), still: in.still, support: in.tape}
+		adjust: newAdjust[T](b.config, b.model), stats: newTracked[T](b.model), support: nn.NewTape[T](b.model, 16)}
 	r.adapted, r.more, r.d = make([]T, r.size), make([]T, r.size), make([]T, r.f)
 	n := r.f * r.out
 	r.z, r.u, r.v, r.t = make([]T, n), make([]T, n), make([]T, n), make([]T, n)
@@ -128,6 +127,7 @@ func (r *ridge[T]) zero(theta []T, q *Batch[T], w T, grad []T) T {
 	loss := r.queryGradient(at, q, r.more)
 	var adjust [2]T
 	r.adjust.unfold(adjust[:], r.more)
+	r.stats.drop(r.more)
 	kernel.Axpy(grad[:r.size], grad[:r.size], w, r.more)
 	kernel.Axpy(grad[own:], grad[own:], w, adjust[:])
 	return loss
@@ -281,7 +281,7 @@ func (r *ridge[T]) adjoint(theta []T, n int, grad []T) {
 	r.precisionGradient(grad[r.size:][:r.f])
 	r.featureGradient(theta[r.head.Lo:r.head.Hi], n)
 	r.support.BackwardFeatures(theta[:r.size], r.narrow, r.more)
-	r.still(r.more)
+	r.stats.drop(r.more)
 	kernel.AddInto(grad[:r.head.Lo], r.more[:r.head.Lo])
 }
 
