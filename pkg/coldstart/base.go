@@ -171,7 +171,7 @@ func LearnerConfig(config metatrain.ModelConfig) (learner.Config, error) {
 	c.Name = config.Learner.Name
 	c.InnerLoss, c.OuterLoss = config.Inner.Loss, config.Outer.Loss
 	c.HuberDelta = float32(config.Outer.Delta)
-	if config.Inner.Loss == "huber" {
+	if config.Inner.Loss == "huber" || config.Inner.Loss == "pinball" {
 		c.HuberDelta = float32(config.Inner.Delta)
 	}
 	if config.Family.Name == "load" {

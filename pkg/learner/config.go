@@ -52,13 +52,22 @@ type Config struct {
 	// ZeroWeight is the weight of the query loss before any adaptation, beside that
 	// after it: above zero it keeps the base model itself useful.
 	ZeroWeight float32 `yaml:"zero_weight" json:"zero_weight"`
-	// InnerLoss is adapted on: mse (where empty) or huber. abs has no curvature and
-	// is refused. ridge always solves squared error.
+	// InnerLoss is adapted on: mse (where empty), huber, pinball, softmax or bce. abs
+	// has no curvature and is refused. ridge always solves squared error.
 	InnerLoss string `yaml:"inner_loss" json:"inner_loss"`
-	// OuterLoss is what the gradient is of: mse (where empty), huber or abs.
+	// OuterLoss is what the gradient is of: mse (where empty), huber, abs, pinball,
+	// softmax or bce.
 	OuterLoss string `yaml:"outer_loss" json:"outer_loss"`
 	// HuberDelta is where huber turns linear, in units of the output; 1 where zero.
+	// An inner pinball is rounded off as far, so that it has curvature; an outer one
+	// is not.
 	HuberDelta float32 `yaml:"huber_delta" json:"huber_delta"`
+	// Quantiles are those of pinball, ascending between 0 and 1; a model has one
+	// output for each, for every target. Then both losses are pinball.
+	Quantiles []float32 `yaml:"quantiles,omitempty" json:"quantiles,omitempty"`
+	// ClassWeights scale the classes of softmax, or bce's positive targets, one for
+	// each output, in both losses; empty is 1 each.
+	ClassWeights []float32 `yaml:"class_weights,omitempty" json:"class_weights,omitempty"`
 	// Clip limits outputs to +-Clip in the outer loss and in predictions, never in
 	// the inner loss; 0 is no limit. Beyond it an output has no gradient.
 	Clip float32 `yaml:"clip" json:"clip"`
@@ -151,7 +160,8 @@ func (c Config) InnerSteps() int {
 
 // Pooled is the comparator of c: the same losses without adaptation.
 func (c Config) Pooled() Config {
-	return Config{Name: "pooled", Rate: c.Rate, InnerLoss: c.InnerLoss, OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, Clip: c.Clip}
+	return Config{Name: "pooled", Rate: c.Rate, InnerLoss: c.InnerLoss, OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, Clip: c.Clip,
+		Quantiles: c.Quantiles, ClassWeights: c.ClassWeights}
 }
 
 // Validate reports the first field that is wrong, what it is and what was
@@ -162,23 +172,6 @@ func (c Config) Validate() error {
 	}
 	_, _, err := c.withDefaults().losses()
 	return err
-}
-
-// losses validates c, whose defaults are in, and returns its two losses.
-func (c Config) losses() (inner, outer nn.Loss, err error) {
-	if err = c.checkNumbers(); err != nil {
-		return inner, outer, err
-	}
-	if inner, err = nn.NewLoss(nn.LossConfig{Name: c.InnerLoss, Delta: float64(c.HuberDelta)}); err != nil {
-		return inner, outer, fmt.Errorf("inner_loss: %w", err)
-	}
-	if !inner.HasCurvature() {
-		return inner, outer, fmt.Errorf("inner_loss: %s has no curvature to adapt by, expected mse or huber", c.InnerLoss)
-	}
-	if outer, err = nn.NewLoss(nn.LossConfig{Name: c.OuterLoss, Delta: float64(c.HuberDelta), Clip: float64(c.Clip)}); err != nil {
-		return inner, outer, fmt.Errorf("outer_loss: %w", err)
-	}
-	return inner, outer, nil
 }
 
 func (c Config) checkNumbers() error {

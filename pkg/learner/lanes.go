@@ -78,9 +78,9 @@ type laneBatch struct {
 
 // put makes the batch that of tasks, which have n samples each. Lanes without a
 // task repeat the first one there is.
-func (b *laneBatch) put(tasks []*Task[float32], first *Task[float32], of func(*Task[float32]) *Batch[float32], in, out int) {
+func (b *laneBatch) put(tasks []*Task[float32], first *Task[float32], of func(*Task[float32]) *Batch[float32], in, targets int) {
 	b.n = of(first).N
-	b.x, b.y, b.w = laneRoom(b.x, b.n*in), laneRoom(b.y, b.n*out), laneRoom(b.w, b.n)
+	b.x, b.y, b.w = laneRoom(b.x, b.n*in), laneRoom(b.y, b.n*targets), laneRoom(b.w, b.n)
 	for lane := range nn.Lanes {
 		t := first
 		if lane < len(tasks) && tasks[lane] != nil {
@@ -88,7 +88,7 @@ func (b *laneBatch) put(tasks []*Task[float32], first *Task[float32], of func(*T
 		}
 		from := of(t)
 		kernel.LanePut(b.x, lane, from.X[:b.n*in])
-		kernel.LanePut(b.y, lane, from.Y[:b.n*out])
+		kernel.LanePut(b.y, lane, from.Y[:b.n*targets])
 		kernel.LanePut(b.w, lane, from.W[:b.n])
 	}
 }
@@ -116,9 +116,9 @@ func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) 
 	if first == nil {
 		return nil
 	}
-	in, out := l.m.model.In(), l.m.model.Out()
-	l.support.put(tasks, first, supportOf, in, out)
-	l.query.put(tasks, first, queryOf, in, out)
+	in, targets := l.m.model.In(), l.m.targets()
+	l.support.put(tasks, first, supportOf, in, targets)
+	l.query.put(tasks, first, queryOf, in, targets)
 	return first
 }
 

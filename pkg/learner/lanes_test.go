@@ -84,7 +84,13 @@ func randomGroup(t testing.TB, r *rand.Rand) (what string, l Learner[float32], t
 	if stepping && r.IntN(3) == 0 {
 		c.FirstOrderSteps = 2
 	}
-	if r.IntN(2) == 0 {
+	in, out, targets := 1+r.IntN(4), 1+r.IntN(3), 0
+	if targets = out; r.IntN(5) == 0 {
+		c.InnerLoss, c.OuterLoss, c.Quantiles, out = "pinball", "pinball", []float32{0.1, 0.75}, 2*out
+	}
+	if r.IntN(5) == 0 && out > 1 && len(c.Quantiles) == 0 {
+		c.InnerLoss, c.OuterLoss, c.ClassWeights = pick("softmax", "bce"), pick("softmax", "bce"), []float32{2, 0.5, 1}[:out]
+	} else if r.IntN(2) == 0 {
 		c.Clip = 0.5
 	}
 	if r.IntN(2) == 0 {
@@ -99,14 +105,14 @@ func randomGroup(t testing.TB, r *rand.Rand) (what string, l Learner[float32], t
 		}
 	}
 	step := int64(r.IntN(6))
-	in, out, shots, query := 1+r.IntN(4), 1+r.IntN(3), r.IntN(13), 1+r.IntN(12)
+	shots, query := r.IntN(13), 1+r.IntN(12)
 	if r.IntN(10) == 0 {
 		shots = 270
 	}
 	l, _ = setup[float32](t, r, c, net, in, out, 1)
 	theta = start(r, l)
 	for range 1 + r.IntN(nn.Lanes) {
-		task := &Task[float32]{samples[float32](r, shots, in, out), samples[float32](r, query, in, out), step}
+		task := &Task[float32]{samples[float32](r, shots, in, targets), samples[float32](r, query, in, targets), step}
 		if r.IntN(5) == 0 && len(tasks) > 0 {
 			task = nil
 		}

@@ -9,7 +9,8 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/nn"
 )
 
-// Batch is N samples: X [N][in], Y [N][out], weights W [N].
+// Batch is N samples: X [N][in], Y [N][targets], weights W [N]. There is a target
+// for each output, under pinball for each of its sets of quantiles.
 type Batch[T kernel.Float] struct {
 	N       int
 	X, Y, W []T
@@ -56,6 +57,9 @@ func New[T kernel.Float](c Config, m *nn.Model) (Learner[T], error) {
 	inner, outer, err := c.losses()
 	if err != nil {
 		return nil, fmt.Errorf("make learner: %w", err)
+	}
+	if err := inner.CheckOutputs(m.Out()); err != nil {
+		return nil, fmt.Errorf("make learner: inner_loss: %w", err)
 	}
 	if err := outer.CheckOutputs(m.Out()); err != nil {
 		return nil, fmt.Errorf("make learner: outer_loss: %w", err)
@@ -115,13 +119,16 @@ func (b *base[T]) checkTask(task *Task[T], theta, grad []T, size int) error {
 }
 
 func (b *base[T]) checkBatch(name string, s *Batch[T]) error {
-	in, out := b.model.In(), b.model.Out()
+	in, out := b.model.In(), b.targets()
 	if s.N < 0 || len(s.X) < s.N*in || len(s.Y) < s.N*out || len(s.W) < s.N {
 		return fmt.Errorf("%s: %d samples with X of %d, Y of %d, W of %d numbers, expected %d, %d, %d",
 			name, s.N, len(s.X), len(s.Y), len(s.W), s.N*in, s.N*out, s.N)
 	}
 	return nil
 }
+
+// targets is the number of targets of a sample.
+func (b *base[T]) targets() int { return b.outer.Targets(b.model.Out()) }
 
 // finite refuses a result that is not.
 func finite[T kernel.Float](loss T, grad []T) error {

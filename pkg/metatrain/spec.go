@@ -24,8 +24,8 @@ type Section struct {
 
 // LossSpec chooses a loss and its parameter.
 type LossSpec struct {
-	Loss  string  `json:"loss" default:"mse" enum:"mse|huber|abs" why:"mse: squared error; huber: squared near zero, linear beyond delta; abs: absolute error (no curvature, so outer only)"`
-	Delta float64 `json:"delta" default:"1" min:"0.000001" max:"1000000" unit:"target units" why:"where huber turns from square to linear"`
+	Loss  string  `json:"loss" default:"mse" enum:"mse|huber|abs|pinball|softmax|bce" why:"mse: squared error; huber: squared near zero, linear beyond delta; abs: absolute error (no curvature, so outer only); pinball: of the learner's quantiles, inside rounded off by delta; softmax, bce: cross-entropy of classes"`
+	Delta float64 `json:"delta" default:"1" min:"0.000001" max:"1000000" unit:"target units" why:"where huber, and pinball inside, turns from square to linear"`
 }
 
 // OptimizerSpec is the outer optimizer.

@@ -96,7 +96,7 @@ func (l *LaneLoss) cut(n, lane int, y, t, w []float32) (g [5][]float32) {
 	for i := range g {
 		g[i] = l.lane[i][:n*l.out]
 	}
-	g[2] = g[2][:n]
+	g[1], g[2] = g[1][:n*l.loss.Targets(l.out)], g[2][:n]
 	kernel.LaneGet(g[0], y, lane)
 	kernel.LaneGet(g[1], t, lane)
 	kernel.LaneGet(g[2], w, lane)

@@ -78,9 +78,12 @@ func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataS
 	if spec.Validation.Loss != "outer" {
 		loss = spec.Validation.Loss
 	}
-	e.valid, err = nn.NewLoss(nn.LossConfig{Name: loss, Delta: float64(c.HuberDelta), Clip: float64(c.Clip)})
+	e.valid, err = c.Loss(loss)
 	if err != nil {
 		return nil, err
+	}
+	if outer, _ := c.Loss(c.OuterLoss); outer.Outputs(1) != e.valid.Outputs(1) {
+		return nil, fmt.Errorf("validation.loss: %s takes one output for a target and the outer loss %s has %d, expected outer", loss, c.OuterLoss, outer.Outputs(1))
 	}
 	return e, e.checkTable()
 }
