@@ -45,12 +45,23 @@ func (f *Sinusoid) Sample(split Split, seed, step, task uint64, into *Task) erro
 	return nil
 }
 
+// waveChunk is how many points are computed at once.
+const waveChunk = 64
+
 func sampleWave(st *Stream, amplitude, phase float64, n int, b *Batch) {
 	b.Resize(n, 1, 1)
-	for i := range n {
-		x := float32(st.Uniform(-5, 5))
-		b.X[i] = x
-		b.Y[i] = float32(amplitude * kernel.Sin(float64(x)-phase))
-		b.W[i] = 1 / float32(n)
+	var at [waveChunk]float64
+	weight := 1 / float32(n)
+	for lo := 0; lo < n; lo += waveChunk {
+		part := at[:min(waveChunk, n-lo)]
+		for i := range part {
+			x := float32(st.Uniform(-5, 5))
+			b.X[lo+i], b.W[lo+i] = x, weight
+			part[i] = float64(x) - phase
+		}
+		kernel.SinInto(part, part)
+		for i, y := range part {
+			b.Y[lo+i] = float32(amplitude * y)
+		}
 	}
 }

@@ -54,6 +54,7 @@ func run(out string) error {
 		}
 	}
 	writeLanes()
+	writeSine()
 	return nil
 }
 
