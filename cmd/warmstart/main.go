@@ -55,6 +55,7 @@ func commands() []command {
 		{name: "models", args: "ls | show MODEL | verify MODEL | pull NAME:N --to DIR", short: "see to published base models", run: models},
 		{name: "adapt", args: "MODEL --data FILE", short: "adapt a base model to a new member and forecast", run: adapt},
 		{name: "eval", args: "MODEL --tasks DIR", short: "the cold-start table: error by shots, against every comparator", run: eval},
+		{name: "bench", args: "inner [SPEC] | kernel", short: "measure this machine: meta-gradients per second, products", run: bench},
 		{name: "worker", short: "a worker of the embedded stack", run: embeddedWorker, hidden: true},
 	}
 }

@@ -26,6 +26,11 @@ func readInput(path string, overrides []worker.Override, strict, skipBad bool, l
 	if err != nil {
 		return in, fmt.Errorf("read spec: %w", err)
 	}
+	return completeInput(path, data, overrides, strict, skipBad, log)
+}
+
+// completeInput is readInput for a spec at hand, which errors call path.
+func completeInput(path string, data []byte, overrides []worker.Override, strict, skipBad bool, log io.Writer) (in input, err error) {
 	if strict {
 		overrides = append(overrides, worker.Override{Path: "family.strict", Value: "true"})
 	}

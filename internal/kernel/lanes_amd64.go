@@ -154,3 +154,6 @@ func subProduct32(dst, x, y []float32) int {
 	}
 	return n
 }
+
+// Level names the instruction set in use.
+func Level() string { return [...]string{"plain", "avx2", "avx512"}[level] }

@@ -21,3 +21,6 @@ func laneStep32(dst, x []float32, shared bool, r, g []float32) bool { return fal
 func laneScale32(dst, r, x []float32) bool { return false }
 
 func subProduct32(dst, x, y []float32) int { return 0 }
+
+// Level names the instruction set in use.
+func Level() string { return "plain" }

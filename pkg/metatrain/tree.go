@@ -1,5 +1,7 @@
 package metatrain
 
+import "github.com/warmstart-ml/warmstart/internal/kernel"
+
 // Node is one node of the reduction tree over the tasks of a step: (Level, Index) covers tasks
 // [Index*2^Level, (Index+1)*2^Level), cut to the number of tasks. A shard is a node: an aligned subtree.
 type Node struct {
@@ -44,9 +46,7 @@ func Join(left, right Partial) Partial {
 	case left.Tasks == 0:
 		return right
 	}
-	for i, v := range right.Vec {
-		left.Vec[i] += v
-	}
+	kernel.AddInto(left.Vec[:len(right.Vec)], right.Vec)
 	for i, v := range right.Metrics {
 		left.Metrics[i] += v
 	}

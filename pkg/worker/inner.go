@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -95,48 +96,63 @@ func (in *inner) sum(e *engine, j *job, lo, hi int) (metatrain.Partial, bool) {
 
 // sumLosses adds the losses of the tasks there are by the tree.
 func sumLosses(losses []float32, tasks []*learner.Task[float32]) float64 {
-	sum, err := metatrain.Fold(metatrain.Node{Level: groupLevel}, len(tasks), func(i int) (metatrain.Partial, error) {
-		if tasks[i] == nil {
-			return metatrain.Partial{}, nil
-		}
-		return metatrain.Partial{Metrics: []float64{float64(losses[i])}, Tasks: 1}, nil
-	})
-	if err != nil || len(sum.Metrics) == 0 {
-		return 0
+	var sum [nn.Lanes]float64
+	var there [nn.Lanes]bool
+	for i, t := range tasks {
+		sum[i], there[i] = float64(losses[i]), t != nil
 	}
-	return sum.Metrics[0]
+	for n := nn.Lanes / 2; n > 0; n /= 2 {
+		for i := range n {
+			left, right := there[2*i], there[2*i+1]
+			switch a, b := sum[2*i], sum[2*i+1]; {
+			case left && right:
+				sum[i] = a + b
+			case left:
+				sum[i] = a
+			default:
+				sum[i] = b
+			}
+			there[i] = left || right
+		}
+	}
+	return sum[0]
 }
 
-// measuring is how long each form is tried for, at least once.
-const measuring = 2 * time.Millisecond
+// Each form is tried for so long and so often, by turns, since what else the machine does comes and goes.
+const (
+	measuring = 2 * time.Millisecond
+	leastTurn = 8
+)
 
-// measure sets least from the time of a group, once warm, and of the first task in it.
+// measure sets least from the least times of a group, once warm, and of the first task in it.
 func (in *inner) measure(theta []float32, lanes []*learner.Task[float32], e *engine) {
 	first := lanes[slices.IndexFunc(lanes, func(t *learner.Task[float32]) bool { return t != nil })]
 	grad := e.vector()
 	defer func() { e.free = append(e.free, grad) }()
-	n := len(theta)
-	losses := in.losses
-	single := func() { _, _ = in.learner.Gradient(theta, first, grad[:n]) }
-	single() // grows its work space
-	one := fastest(single)
-	all := fastest(func() { in.group.GradientSum(theta, lanes, losses[:], grad[:n]) })
+	n, losses := len(theta), in.losses
+	one, all := time.Duration(math.MaxInt64), time.Duration(math.MaxInt64)
+	var spent time.Duration
+	for turn := -1; turn < leastTurn || spent < 2*measuring; turn++ {
+		a := timed(func() { in.group.GradientSum(theta, lanes, losses[:], grad[:n]) })
+		b := timed(func() {
+			for range singles {
+				_, _ = in.learner.Gradient(theta, first, grad[:n])
+			}
+		})
+		if turn >= 0 { // the first one grows the work space
+			one, all, spent = min(one, b/singles), min(all, a), spent+a+b
+		}
+	}
 	in.least = max(2, min(int(all/max(one, 1))+1, nn.Lanes+1))
 }
 
-// fastest is the least time f takes of as many tries as fit.
-func fastest(f func()) time.Duration {
-	var best, total time.Duration
-	for try := 0; try == 0 || total < measuring; try++ {
-		began := time.Now()
-		f()
-		took := time.Since(began)
-		total += took
-		if try == 0 || took < best {
-			best = took
-		}
-	}
-	return best
+// singles is how many single tasks are timed together.
+const singles = 4
+
+func timed(f func()) time.Duration {
+	began := time.Now()
+	f()
+	return time.Since(began)
 }
 
 // form names how full groups are computed.

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"strings"
+	"testing"
+)
+
+// benchOnce runs `warmstart bench inner` for as short as it goes.
+func benchOnce(t *testing.T, args ...string) innerResult {
+	t.Helper()
+	var out, errs bytes.Buffer
+	args = append([]string{"bench", "inner", "--seconds", "0.001", "--json"}, args...)
+	if status := run(args, &out, &errs); status != exitDone {
+		t.Fatalf("%v: exit %d: %s", args, status, errs.String())
+	}
+	var r innerResult
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
+		t.Fatalf("%v: %v in %s", args, err, out.String())
+	}
+	return r
+}
+
+// People compare machines by this digest, so that it must not know threads, the form that was faster or the length.
+func TestG1_BenchDigestIsTheSpecs(t *testing.T) {
+	for _, of := range [][]string{nil, {"--inner", "3"}, {"--first-order"}, {"--learner", "ridge"}, {"--set", "family.shots=[3,5]"}, {"--hidden", "7", "--set", "learner.learn_rates=true"}} {
+		of = append(of, "--batch", "40")
+		want := benchOnce(t, of...)
+		if want.SHA256 == "" || want.TasksPerS <= 0 || want.Batch != 40 || want.Kernel == "" {
+			t.Errorf("%v: %+v", of, want)
+		}
+		for _, threads := range []string{"2", "3", "64"} {
+			if got := benchOnce(t, append(of, "--threads", threads)...); got.SHA256 != want.SHA256 {
+				t.Errorf("%v: %s threads give %s, one %s", of, threads, got.SHA256, want.SHA256)
+			}
+		}
+	}
+	if a, b := benchOnce(t), benchOnce(t, "--inner", "2"); a.SHA256 == b.SHA256 {
+		t.Error("another spec has the same digest")
+	}
+}
+
+// About 400 kFLOP: what the targets are in.
+func TestBenchCountsTheSinusoidsWork(t *testing.T) {
+	f, g := 2*(40.0+1600+40), 2*(1600.0+40)
+	for _, c := range []struct {
+		args []string
+		want float64
+	}{
+		{[]string{"--inner", "1"}, 10*(4*f+5*g) + 10*(2*f+g)},
+		{[]string{"--inner", "5"}, 50*(4*f+5*g) + 10*(2*f+g)},
+		{[]string{"--inner", "5", "--first-order"}, 60 * (2*f + g)},
+		{[]string{"--inner", "2", "--set", "learner.zero_weight=0.5"}, 20*(4*f+5*g) + 20*(2*f+g)},
+	} {
+		if r := benchOnce(t, c.args...); r.FLOPs != c.want || r.Params != 1761 {
+			t.Errorf("%v: %v operations a task on %d parameters, want %v on 1761", c.args, r.FLOPs, r.Params, c.want)
+		}
+	}
+}
+
+func TestBenchRefuses(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"bench"}, "expected inner or kernel"}, {[]string{"bench", "inner", "--threads", "0"}, "--threads"},
+		{[]string{"bench", "inner", "--batch", "0"}, "--batch"}, {[]string{"bench", "kernel", "--shapes", "3x4"}, "MxNxK"},
+		{[]string{"bench", "inner", "--family", "sinusiod"}, "sinusoid"}, {[]string{"bench", "inner", "--seconds", "NaN"}, "--seconds"},
+	} {
+		var out, errs bytes.Buffer
+		if status := run(c.args, &out, &errs); status == exitDone || !strings.Contains(errs.String(), c.want) {
+			t.Errorf("%v: exit %d, %q, want it to name %s", c.args, status, errs.String(), c.want)
+		}
+	}
+}
+
+func TestBenchKernelPrintsALineAShape(t *testing.T) {
+	var out, errs bytes.Buffer
+	if status := run([]string{"bench", "kernel", "--seconds", "0.001", "--shapes", "3x4x5,1x1x1", "--json"}, &out, &errs); status != exitDone {
+		t.Fatalf("exit %d: %s", status, errs.String())
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	var r kernelResult
+	if err := json.Unmarshal([]byte(lines[0]), &r); err != nil || len(lines) != 2 || r.M != 3 || r.N != 4 || r.K != 5 || r.Product <= 0 || r.Lanes <= 0 {
+		t.Errorf("%v: %q", err, lines)
+	}
+}
