@@ -13,7 +13,7 @@ import (
 // theta_K, those of a weighted loss in between left out. Of statistics per step
 // each set has one such pass, so that its mean is that pass's alone.
 //
-// The outer optimizer subtracts a share of it (metatrain.OptimizerSpec.TrackRate).
+// The outer optimizer subtracts a share of it (metatrain.OptimizerSpec.Settle).
 type tracked[T kernel.Float] struct {
 	params []nn.Param
 	sum    []T

@@ -150,11 +150,14 @@ func checkLayout(layout string, theta []float32) error {
 	return err
 }
 
-// View names a part of the flat parameters.
+// View names a part of the flat parameters. Tracked ones are statistics, which follow the batches (see Settle) instead
+// of the optimizer.
 type View struct {
 	Name   string `json:"name"`
 	Offset int    `json:"offset"`
 	Shape  []int  `json:"shape"`
+
+	Tracked bool `json:"tracked,omitempty"`
 }
 
 // maxView bounds the values of one view, so that products of sizes do not overflow.

@@ -61,8 +61,15 @@ func (p *plan) theta0() []float32 {
 	return theta
 }
 
+// tracks says that the last parameter is a tracked statistic.
+func (p *plan) tracks() bool { return p.params%2 == 1 }
+
 func (p *plan) layout() string {
-	return fmt.Sprintf(`[{"name":"w","offset":0,"shape":[%d]},{"name":"b","offset":%d,"shape":[1]}]`, p.params-1, p.params-1)
+	last := ""
+	if p.tracks() {
+		last = `,"tracked":true`
+	}
+	return fmt.Sprintf(`[{"name":"w","offset":0,"shape":[%d]},{"name":"b","offset":%d,"shape":[1]%s}]`, p.params-1, p.params-1, last)
 }
 
 // gradient is a task's pseudo-gradient and loss at theta: a function of its arguments alone.
@@ -197,7 +204,13 @@ func (p *plan) serialTrack(track int, decisions DecisionsRecord) []float32 {
 		for i := range mean {
 			mean[i] = float64(float32(mean[i]) * (1 / float32(n)))
 		}
-		twinStep(p.spec.Optimizer, theta, m, v, mean, step, p.spec.Steps)
+		end := p.params
+		if p.tracks() {
+			end--
+			share := float32(float64(float32(0.1)) * mean[end])
+			theta[end] -= share
+		}
+		twinStep(p.spec.Optimizer, theta[:end], m[:end], v[:end], mean[:end], step, p.spec.Steps)
 	}
 }
 

@@ -40,6 +40,9 @@ type OptimizerSpec struct {
 	Schedule string  `json:"schedule" default:"cosine" enum:"constant|cosine" why:"cosine ends at rate x final, which settles the last steps"`
 	Warmup   int64   `json:"warmup" default:"0" min:"0" max:"100000000" unit:"steps" why:"steps over which the rate rises linearly from 0"`
 	Final    float64 `json:"final" default:"0.01" min:"0" max:"1" unit:"share of rate" why:"where the cosine schedule ends"`
+
+	// StatisticsRate is left out of a spec's bytes where it is 0, as in specs from before there was one.
+	StatisticsRate float64 `json:"statistics_rate,omitempty" default:"0" min:"0" max:"1" unit:"share" why:"how far tracked statistics (batch norm by stored ones) follow those of a step's tasks, outside Adam and clip; 0 = the usual 0.1"`
 }
 
 // CheckpointSpec says when state is saved. It cannot change bits and is outside the spec digest.
@@ -194,6 +197,7 @@ func (o OptimizerSpec) validate(bad func(field, found, expected string)) {
 	}{
 		{"rate", o.Rate, 0, 100}, {"clip", o.Clip, 0, 1e9}, {"final", o.Final, 0, 1}, {"momentum", o.Momentum, 0, 0.9999},
 		{"beta1", o.Beta1, 0, 0.9999}, {"beta2", o.Beta2, 0, 0.99999999}, {"warmup", float64(o.Warmup), 0, 1e8},
+		{"statistics_rate", o.StatisticsRate, 0, 1},
 	} {
 		if !(p.v >= p.lo && p.v <= p.hi) { // NaN too
 			bad("optimizer."+p.field, fmt.Sprint(p.v), fmt.Sprintf("%g to %g", p.lo, p.hi))

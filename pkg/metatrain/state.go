@@ -39,6 +39,9 @@ type State struct {
 	Opt   *Optimizer  `json:"-"`
 	Best  []float32   `json:"-"` // nil before the first validation
 	Bests [][]float32 `json:"-"`
+
+	tracked []View // of the layout in decoded
+	decoded string
 }
 
 const metaDecisions = "decisions" // of a checkpoint: those its state rests on
@@ -82,6 +85,11 @@ func (s *State) update(spec *RunSpec, sum []float32, tasks int) error {
 	for i := range sum {
 		sum[i] *= share
 	}
+	tracked, err := s.statistics()
+	if err != nil {
+		return fmt.Errorf("step %d: %w", s.Step, err)
+	}
+	spec.Optimizer.Settle(tracked, s.Theta, sum)
 	s.Opt.Step(s.Theta, sum, s.Step, spec.Steps)
 	s.Step++
 	s.Validated = false

@@ -196,7 +196,7 @@ func (e *engine) start(j *job) error {
 	e.tracks[0].Init(e.spec.Seed, theta)
 	views := make([]metatrain.View, 0, len(e.tracks[0].Params()))
 	for _, p := range e.tracks[0].Params() {
-		views = append(views, metatrain.View{Name: p.Name, Offset: p.Offset, Shape: p.Shape})
+		views = append(views, metatrain.View{Name: p.Name, Offset: p.Offset, Shape: p.Shape, Tracked: p.Track})
 	}
 	layout, err := json.Marshal(views)
 	if err != nil {
