@@ -85,7 +85,7 @@ var mutants = []mutant{
 	{"a stopped run gets a number", "publish.go",
 		"if r.life != life {\n\t\t\treturn Txn{}, false //", "if r.life != life && false {\n\t\t\treturn Txn{}, false //"},
 	{"every leader takes a new number", "publish.go",
-		"if v := c.val.of(r.id); v != nil && v.N != taken {", "if v := c.val.of(r.id); v != nil && false {"},
+		"if v := c.val.of(r.id); v != nil && v.N != taken && v.Content == content {", "if v := c.val.of(r.id); v != nil && false {"},
 	{"a publication outlives its run's life", "publish.go",
 		"if r.life != life {\n\t\t\treturn //", "if r.life != life && false {\n\t\t\treturn //"},
 	{"retention takes what a newer pointer names", "event.go",
