@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -229,6 +230,18 @@ func BenchmarkRows(b *testing.B) {
 				f()
 			}
 			b.ReportMetric(float64(n*c)*float64(b.N)/b.Elapsed().Seconds()/1e9, "G/s")
+		})
+	}
+}
+
+func BenchmarkTranspose(b *testing.B) {
+	for _, s := range [][2]int{{10, 40}, {25, 64}, {64, 64}, {64, 256}, {256, 64}, {784, 256}, {980, 64}, {64, 980}} {
+		b.Run(fmt.Sprintf("%dx%d", s[0], s[1]), func(b *testing.B) {
+			x, y := make([]float32, s[0]*s[1]), make([]float32, s[0]*s[1])
+			for b.Loop() {
+				Transpose(y, x, s[0], s[1])
+			}
+			b.ReportMetric(float64(s[0]*s[1])*float64(b.N)/b.Elapsed().Seconds()/1e9, "G/s")
 		})
 	}
 }
