@@ -123,7 +123,7 @@ func (l *gelu[T]) Backward(_, _ []T, _ int, s *Signals[T]) {
 // parts returns s and u'.
 func (l *gelu[T]) parts(x, t T) (steep, rise T) {
 	sq := T(t * t)
-	return 1 - sq, geluScale * T(1+T(3*geluCube*T(x*x)))
+	return 1 - sq, T(geluScale * T(1+T(3*geluCube*T(x*x))))
 }
 
 func (l *gelu[T]) RForward(_, _ []T, _ int, s *Signals[T]) {

@@ -35,7 +35,7 @@ func (b *builder) mlp(c Config) error {
 	}
 	b.at = []int{b.m.shape.Size()}
 	for _, h := range c.Hidden {
-		if err := b.several(LayerSpec{Kind: "dense", Units: h}, norm(c.Norm), LayerSpec{Kind: c.Activation}); err != nil {
+		if err := b.several(LayerSpec{Kind: "dense", Units: h}, c.norm(), LayerSpec{Kind: c.Activation}); err != nil {
 			return err
 		}
 	}
@@ -60,7 +60,7 @@ func (b *builder) conv4(c Config) error {
 		c.Norm = "batch"
 	}
 	for range 4 {
-		if err := b.several(conv, norm(c.Norm), LayerSpec{Kind: c.Activation}, pool); err != nil {
+		if err := b.several(conv, c.norm(), LayerSpec{Kind: c.Activation}, pool); err != nil {
 			return err
 		}
 	}
@@ -80,7 +80,7 @@ func (b *builder) tcn(c Config) error {
 	b.spread()
 	for i := range or(c.Levels, 3) {
 		conv := LayerSpec{Kind: "conv1d", Filters: or(c.Channels, 16), Kernel: Dims{or(c.Kernel, 3)}, Dilation: Dims{1 << i}, Causal: true}
-		f := present(conv, norm(c.Norm), LayerSpec{Kind: c.Activation})
+		f := present(conv, c.norm(), LayerSpec{Kind: c.Activation})
 		if err := b.layer(LayerSpec{Kind: "residual", Layers: append(f, f...)}); err != nil {
 			return err
 		}
@@ -91,11 +91,11 @@ func (b *builder) tcn(c Config) error {
 	return b.head(c)
 }
 
-// norm is the layer of a Config's Norm, or one of no kind.
-func norm(name string) LayerSpec {
-	switch name {
+// norm is the layer of Norm, or one of no kind.
+func (c Config) norm() LayerSpec {
+	switch c.Norm {
 	case "batch":
-		return LayerSpec{Kind: "batchnorm"}
+		return LayerSpec{Kind: "batchnorm", Statistics: c.Statistics, PerStep: c.PerStep}
 	case "layer":
 		return LayerSpec{Kind: "layernorm"}
 	}

@@ -45,6 +45,28 @@ func TestFeaturesKeepTheOrderOfARow(t *testing.T) {
 	}
 }
 
+// Weights of a skip start at zero; those of extra features are inputs as others.
+func TestHeadStartsBySkipOrExtra(t *testing.T) {
+	for _, skip := range []bool{false, true} {
+		c := listed(series, LayerSpec{Kind: "last"})
+		c.Skip = skip
+		m, err := Build(c.Config, c.Shape)
+		if err != nil {
+			t.Fatal(err)
+		}
+		theta := make([]float32, m.NumParams())
+		m.Init(1, theta)
+		zero := func(v float32) bool { return v == 0 }
+		own, beside := theta[:2*2], theta[2*2:m.NumParams()-2]
+		if slices.ContainsFunc(own, zero) || slices.ContainsFunc(beside, zero) != skip || slices.ContainsFunc(beside, func(v float32) bool { return v != 0 }) == skip {
+			t.Errorf("skip %v: weights of features %v, beside them %v", skip, own, beside)
+		}
+		if limit := 1 / math.Sqrt(5); !skip && math.Abs(float64(slices.Max(theta))) > limit {
+			t.Errorf("largest %v, expected within %v", slices.Max(theta), limit)
+		}
+	}
+}
+
 // A tcn's last time reads 1 + 2*(kernel-1)*(2^levels-1) times and no more.
 func TestTCNReadsAsFarAsItSays(t *testing.T) {
 	c := Config{Name: "tcn", Channels: 2, Kernel: 3, Levels: 2, Activation: "tanh"}

@@ -28,9 +28,9 @@ var layerUses = map[string]string{
 
 // modelUses lists the fields of Config that each model reads beside Name.
 var modelUses = map[string]string{
-	"mlp":    "hidden activation skip norm init",
-	"conv4":  "activation skip filters pool norm init",
-	"tcn":    "activation skip norm channels kernel levels init",
+	"mlp":    "hidden activation skip norm statistics per_step init",
+	"conv4":  "activation skip filters pool norm statistics per_step init",
+	"tcn":    "activation skip norm statistics per_step channels kernel levels init",
 	"layers": "skip layers init",
 }
 
@@ -61,10 +61,13 @@ func (c Config) check() error {
 	for _, f := range []struct {
 		field     string
 		value, hi int
-	}{{"filters", c.Filters, maxWidth}, {"channels", c.Channels, maxWidth}, {"kernel", c.Kernel, maxWidth}, {"levels", c.Levels, 16}} {
+	}{{"filters", c.Filters, maxWidth}, {"channels", c.Channels, maxWidth}, {"kernel", c.Kernel, maxWidth}, {"levels", c.Levels, 16}, {"units", c.Units, maxWidth}} {
 		if f.value < 0 || f.value > f.hi {
 			return fmt.Errorf("%s: %d, expected 1 to %d, or 0 for the default", f.field, f.value, f.hi)
 		}
+	}
+	if (c.PerStep || c.Statistics != "") && c.Norm != "batch" && !(c.Norm == "" && c.Name == "conv4") {
+		return fmt.Errorf("norm: %q beside statistics or per_step, which are options of batch; set norm to batch or leave them out", c.Norm)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ type Config struct {
 	//	mlp     dense layers with an activation after each
 	//	conv4   for [height width channels]: four convolutions of 3x3
 	//	tcn     for [time channels]: residual blocks of causal dilated convolutions
+	//	gru     for [time channels]: the last state of a gated recurrent unit
 	//	layers  the list Layers
 	//
 	// All end in a dense head that makes the outputs. A model over time or space
@@ -41,6 +42,10 @@ type Config struct {
 	// Norm is the normalisation between a linear layer and its activation: "none",
 	// "batch" or "layer". Empty is batch for conv4 and none for others.
 	Norm string `yaml:"norm,omitempty" json:"norm,omitempty"`
+	// Statistics and PerStep are batchnorm's options of the same names, where Norm is
+	// batch.
+	Statistics string `yaml:"statistics,omitempty" json:"statistics,omitempty"`
+	PerStep    bool   `yaml:"per_step,omitempty" json:"per_step,omitempty"`
 	// Channels is the width of tcn; 0 is 16.
 	Channels int `yaml:"channels,omitempty" json:"channels,omitempty"`
 	// Kernel is the number of times that a convolution of tcn reads; 0 is 3.
@@ -48,6 +53,8 @@ type Config struct {
 	// Levels is the number of blocks of tcn, the dilation doubling from 1 on: the
 	// last time sees 1 + 2*(kernel-1)*(2^levels-1) times. 0 is 3.
 	Levels int `yaml:"levels,omitempty" json:"levels,omitempty"`
+	// Units is the width of gru's state; 0 is 32.
+	Units int `yaml:"units,omitempty" json:"units,omitempty"`
 	// Init is how parameters start: "" (weights and biases uniform in +-1/sqrt(fan
 	// in)), or with biases of zero "he" (normal of variance 2/fan in), "glorot"
 	// (uniform in +-sqrt(6/(fan in + fan out))) or "normal" (of deviation 0.01, cut

@@ -54,6 +54,7 @@ var shaped = []shapedModel{
 	{Config{Name: "mlp", Hidden: []int{4}, Activation: "tanh", Init: "he"}, series},
 	{Config{Name: "mlp", Hidden: []int{4, 3}, Activation: "gelu", Norm: "batch"}, series},
 	{Config{Name: "conv4", Filters: 3, Activation: "sigmoid"}, Shape{In: []int{9, 10, 1}, Extra: 1, Out: 3}},
+	{Config{Name: "conv4", Filters: 2, Activation: "tanh", PerStep: true, InnerSteps: 2}, Shape{In: []int{5, 4, 1}, Out: 2}},
 	{Config{Name: "tcn", Channels: 3, Levels: 2, Norm: "layer"}, Shape{In: []int{6, 2}, Out: 1}},
 }
 
@@ -79,6 +80,8 @@ func TestG7_BuildNamesTheLayerThatDoesNotFit(t *testing.T) {
 		{Config{Name: "conv4", Pool: "mx"}, image, `did you mean "max"?`},
 		{Config{Name: "conv4", Hidden: []int{3}}, image, "hidden: [3] with name conv4, which does not use it"},
 		{Config{Name: "mlp", Init: "glorott"}, image, `init: unknown "glorott", expected he or glorot or normal; did you mean "glorot"?`},
+		{Config{Name: "conv4", PerStep: true, Norm: "none"}, image, `norm: "none" beside statistics or per_step`},
+		{Config{Name: "mlp", Statistics: "stored"}, image, `norm: "" beside statistics or per_step`},
 		{Config{Name: "tcn", Levels: 17}, series, "levels: 17, expected 1 to 16"},
 		{Config{Name: "layers", Skip: true}, series, "skip: set with no hidden layer"},
 		{Config{Name: "layers"}, series, "the head got shape [9 2], expected [features]"},
