@@ -21,10 +21,15 @@ func CheckTags(described any) error {
 	if t == nil || t.Kind() != reflect.Struct {
 		return fmt.Errorf("check tags: found a %T, expected a struct", described)
 	}
-	return errors.Join(checkStruct(t, t.Name())...)
+	return errors.Join(checkStruct(t, t.Name(), nil)...)
 }
 
-func checkStruct(t reflect.Type, path string) []error {
+// checkStruct checks a struct within those of around: a list in a struct may hold structs of its own type.
+func checkStruct(t reflect.Type, path string, around []reflect.Type) []error {
+	if slices.Contains(around, t) {
+		return nil
+	}
+	around = append(slices.Clip(around), t)
 	var errs []error
 	for i := range t.NumField() {
 		sf := t.Field(i)
@@ -43,7 +48,7 @@ func checkStruct(t reflect.Type, path string) []error {
 			errs = append(errs, fmt.Errorf("%s: %s", at, problem))
 		}
 		if f.kind == structure {
-			errs = append(errs, checkStruct(f.elem, at)...)
+			errs = append(errs, checkStruct(f.elem, at, around)...)
 		}
 	}
 	return errs
@@ -55,7 +60,7 @@ func (f *field) check() []string {
 		return []string{"Go type " + f.elem.String() + " cannot be decoded"}
 	}
 	problems := append(f.checkKeys(), f.checkBounds()...)
-	if f.why == "" && f.kind != structure {
+	if f.why == "" && !f.nested() {
 		problems = append(problems, "no why: say why anyone would change it")
 	}
 	if f.enum != nil && f.kind != text && f.kind != section {
@@ -126,7 +131,7 @@ func (f *field) checkDefault() []string {
 	if f.isList && f.fallback == "" {
 		return []string{`default: found "", expected a list; [] is the empty one`}
 	}
-	if f.kind == structure && n.shape != mapping {
+	if f.nested() && n.shape != mapping {
 		return []string{"default: expected a mapping in braces"}
 	}
 	var d decoder

@@ -84,7 +84,7 @@ func unknownHint(key string, fs []field, also []string, t reflect.Type) string {
 // nestedPath is the first field of that key in a struct within t, as a dotted path.
 func nestedPath(key string, t reflect.Type) string {
 	for _, f := range fieldsOf(t) {
-		if f.kind != structure {
+		if !f.nested() {
 			continue
 		}
 		if slices.Contains(keysOf(fieldsOf(f.elem)), key) {
@@ -103,7 +103,7 @@ func (d *decoder) absent(f *field, v reflect.Value, path string) {
 	switch {
 	case err != nil:
 		d.at(origin{source: "default of " + f.key}, path, err.Error(), "")
-	case n == nil && f.kind == structure:
+	case n == nil && f.nested():
 		d.structure(&node{shape: mapping}, v.FieldByIndex(f.index), path, nil)
 	case n != nil:
 		d.value(f, n, v.FieldByIndex(f.index), path)
@@ -112,7 +112,7 @@ func (d *decoder) absent(f *field, v reflect.Value, path string) {
 
 // field decodes a value the document gives. Default tags of structs and sections are laid below it.
 func (d *decoder) field(f *field, n *node, v reflect.Value, path string) {
-	if f.kind == structure || f.kind == section {
+	if f.nested() || f.kind == section {
 		if n.isNull() {
 			d.absent(f, v, path)
 			return
@@ -134,13 +134,17 @@ func (d *decoder) value(f *field, n *node, v reflect.Value, path string) {
 	case f.kind == structure && n.shape == mapping:
 		d.structure(n, v, path, nil)
 	case f.kind == structure:
-		problem, _ := f.expected(n, "")
-		d.at(n.from, path, problem+" with keys "+strings.Join(keysOf(fieldsOf(f.elem)), ", "), "")
+		d.noMapping(f, n, path)
 	case f.kind == section:
 		d.section(f, n, v, path)
 	default:
 		d.scalar(f, n, v, path)
 	}
+}
+
+func (d *decoder) noMapping(f *field, n *node, path string) {
+	problem, _ := f.expected(n, "")
+	d.at(n.from, path, problem+" with keys "+strings.Join(keysOf(fieldsOf(f.elem)), ", "), "")
 }
 
 func (d *decoder) scalar(f *field, n *node, v reflect.Value, path string) {
@@ -149,7 +153,7 @@ func (d *decoder) scalar(f *field, n *node, v reflect.Value, path string) {
 	}
 }
 
-// list decodes a list, or a scalar as a list of one. The empty list is not nil.
+// list decodes a list, or a scalar or mapping as a list of one. The empty list is not nil.
 func (d *decoder) list(f *field, n *node, v reflect.Value, path string) {
 	items := []*node{n}
 	if n.shape == list {
@@ -161,7 +165,14 @@ func (d *decoder) list(f *field, n *node, v reflect.Value, path string) {
 		if n.shape == list {
 			at += "[" + strconv.Itoa(i) + "]"
 		}
-		d.scalar(f, item, made.Index(i), at)
+		switch {
+		case f.kind != structure:
+			d.scalar(f, item, made.Index(i), at)
+		case item.shape == mapping:
+			d.structure(item, made.Index(i), at, nil)
+		default:
+			d.noMapping(f, item, at)
+		}
 	}
 	v.Set(made)
 }

@@ -35,7 +35,7 @@ func TestCheckTags_Bad(t *testing.T) {
 			A map[string]int `json:"a" why:"x"`
 		}{}, "Go type map[string]int cannot be decoded"},
 		{struct {
-			A []opt `json:"a" why:"x"`
+			A []Section `json:"a" why:"x"`
 		}{}, "cannot be decoded"},
 		{struct {
 			A int `json:"a" defualt:"3" why:"x"`

@@ -102,7 +102,7 @@ func (x *explainer) rows(t reflect.Type, g Group, path string, over *node) ([]ro
 			return nil, err
 		}
 		at := join(path, f.key)
-		if f.kind == structure {
+		if f.nested() {
 			inner, err := x.rows(f.elem, g, at, n)
 			if err != nil {
 				return nil, err
@@ -114,6 +114,13 @@ func (x *explainer) rows(t reflect.Type, g Group, path string, over *node) ([]ro
 			x.sections[at] = n
 		}
 		rows = append(rows, row{path: at, kind: f.typeName(), fallback: n.shortText(), allowed: f.allowed(), why: f.why})
+		if f.kind == structure && f.elem != t { // a list of structs of its own type says no more
+			inner, err := x.rows(f.elem, g, at+"[]", nil)
+			if err != nil {
+				return nil, err
+			}
+			rows = append(rows, inner...)
+		}
 	}
 	return rows, nil
 }
@@ -127,7 +134,7 @@ func (f *field) effectiveDefault(over *node) (*node, error) {
 	switch top := over.get(f.key); {
 	case top == nil:
 		return n, nil
-	case n == nil || f.kind != structure && f.kind != section:
+	case n == nil || !f.nested() && f.kind != section:
 		return top, nil
 	default:
 		return underlay(top, n), nil

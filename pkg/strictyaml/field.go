@@ -74,7 +74,7 @@ func newField(sf reflect.StructField, key string, i int) field {
 	f.kind = kindOf(sf.Type)
 	if f.kind == unsupported && sf.Type.Kind() == reflect.Slice {
 		f.isList, f.elem = true, sf.Type.Elem()
-		if f.kind = kindOf(f.elem); f.kind == structure || f.kind == section {
+		if f.kind = kindOf(f.elem); f.kind == section {
 			f.kind = unsupported
 		}
 	}
@@ -102,6 +102,9 @@ func kindOf(t reflect.Type) kind {
 	return unsupported
 }
 
+// nested reports a field that is a struct itself, no list of them.
+func (f *field) nested() bool { return f.kind == structure && !f.isList }
+
 // defaultNode is the default tag as a value, nil where there is none.
 func (f *field) defaultNode() (*node, error) {
 	if !f.hasDefault {
@@ -123,7 +126,7 @@ func (f *field) typeName() string {
 	name := map[kind]string{boolean: "true or false", whole: "whole number", unsigned: "whole number", number: "number",
 		text: "text", structure: "mapping", section: "section"}[f.kind]
 	switch {
-	case f.isList && (f.kind == whole || f.kind == unsigned || f.kind == number):
+	case f.isList && (f.kind == whole || f.kind == unsigned || f.kind == number || f.kind == structure):
 		return "list of " + name + "s"
 	case f.isList:
 		return "list of " + name

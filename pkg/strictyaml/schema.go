@@ -16,7 +16,7 @@ type object = map[string]any
 // a group takes any options. The schema is the stricter of the two in one way: text must be text, so that 2024 wants
 // quotes there, which Decode does not ask for.
 func Schema(groups ...Group) ([]byte, error) {
-	s := schemer{groups: groups}
+	s := schemer{groups: groups, defs: object{}}
 	var root object
 	for _, g := range groups {
 		if g.Path != "" {
@@ -31,6 +31,9 @@ func Schema(groups ...Group) ([]byte, error) {
 		}
 		if root, err = s.structure(t, "", nil); err != nil {
 			return nil, err
+		}
+		if len(s.defs) > 0 {
+			root["$defs"] = s.defs
 		}
 		root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 		if g.Title != "" {
@@ -48,7 +51,24 @@ func Schema(groups ...Group) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-type schemer struct{ groups []Group }
+// schemer makes the schemas of groups; structs in lists, which may hold lists of their own type, go to defs by name.
+type schemer struct {
+	groups []Group
+	defs   object
+}
+
+// define makes the schema of a struct in a list once, and refers to it.
+func (s *schemer) define(t reflect.Type, path string) (object, error) {
+	if _, made := s.defs[t.Name()]; !made {
+		s.defs[t.Name()] = nil // what it holds of its own type refers to it
+		o, err := s.structure(t, path, nil)
+		if err != nil {
+			return nil, err
+		}
+		s.defs[t.Name()] = o
+	}
+	return object{"$ref": "#/$defs/" + t.Name()}, nil
+}
 
 func (s *schemer) structure(t reflect.Type, path string, over *node) (object, error) {
 	props := object{}
@@ -68,6 +88,11 @@ func (s *schemer) field(f *field, path string, fallback *node) (object, error) {
 	var o object
 	var err error
 	switch {
+	case f.kind == structure && f.isList:
+		var one object
+		if one, err = s.define(f.elem, path); err == nil {
+			o = object{"anyOf": []any{object{"type": "array", "items": one}, one}}
+		}
 	case f.kind == structure:
 		if o, err = s.structure(f.elem, path, fallback); err == nil {
 			o["type"] = []string{"object", "null"}
