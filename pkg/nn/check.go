@@ -96,3 +96,9 @@ func unused(field, name string, v any, uses map[string]string) error {
 func empty(v reflect.Value) bool {
 	return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
 }
+
+// LayerKinds lists the kinds of layers there are, ModelNames the models, sorted.
+func LayerKinds() []string { return slices.Sorted(maps.Keys(layerUses)) }
+
+// ModelNames lists the kinds of models there are, sorted.
+func ModelNames() []string { return slices.Sorted(maps.Keys(modelUses)) }

@@ -116,30 +116,6 @@ func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []s
 	return spec, paths, spec.Validate()
 }
 
-func (f Families) modelSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
-	if s.Name != "mlp" {
-		return metatrain.Section{}, unknown(doc, "model", s.Name, modelNames())
-	}
-	var o MLPOptions
-	if err := doc.DecodeSection(s, &o); err != nil {
-		return metatrain.Section{}, err
-	}
-	return section(s.Name, o)
-}
-
-func modelNames() []string { return []string{"mlp"} }
-
-func learnerSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
-	options, ok := learnerOptions()[s.Name]
-	if !ok {
-		return metatrain.Section{}, unknown(doc, "learner", s.Name, slices.Sorted(maps.Keys(learnerOptions())))
-	}
-	if err := doc.DecodeSection(s, options); err != nil {
-		return metatrain.Section{}, err
-	}
-	return section(s.Name, options)
-}
-
 func section(name string, options any) (metatrain.Section, error) {
 	data, err := json.Marshal(options)
 	return metatrain.Section{Name: name, Options: data}, err
@@ -153,41 +129,15 @@ func unknown(doc *strictyaml.Doc, path, found string, known []string) error {
 	return doc.Errorf(path, "found %q, expected one of %v%s", found, known, hint)
 }
 
-// MLPOptions are the keys under `model:` for a multi-layer perceptron.
-type MLPOptions struct {
-	Hidden     []int  `json:"hidden" default:"[64, 64]" min:"1" max:"65536" unit:"units" why:"widths of the hidden layers"`
-	Activation string `json:"activation" default:"relu" enum:"relu|tanh" why:"relu is faster; tanh is smooth"`
-	Skip       bool   `json:"skip" default:"true" why:"a linear map from input to output beside the hidden layers: what is linear need not be learned by them"`
-}
-
-// MAMLOptions are the keys under `learner:` for MAML (Finn et al. 2017) and its first-order form.
-type MAMLOptions struct {
-	Steps      int     `json:"steps" default:"1" min:"1" max:"100" unit:"inner steps" why:"gradient steps on the support set"`
-	Rate       float64 `json:"rate" default:"0.01" min:"0" max:"100" why:"inner learning rate, or where learned ones start"`
-	LearnRates bool    `json:"learn_rates" default:"false" why:"learn a rate per layer and step along with the base model"`
-	ZeroWeight float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`
-}
-
-// RidgeOptions are the keys under `learner:` for closed-form ridge regression on meta-learned features.
-type RidgeOptions struct {
-	Precision float64 `json:"precision" default:"10" min:"0.000001" max:"1000000" unit:"samples" why:"where the learned prior precision of each feature starts: how many samples the prior weighs"`
-	Outlier   float64 `json:"outlier" default:"0" min:"0" max:"1000000" unit:"target units" why:"how far a sample may lie from the base model's output before it counts as no farther; 0 = no limit, squared error follows the farthest"`
-}
-
-// PooledOptions has no keys: one model for all, no adaptation.
-type PooledOptions struct{}
-
-func learnerOptions() map[string]any {
-	return map[string]any{"maml": new(MAMLOptions), "fomaml": new(MAMLOptions), "ridge": new(RidgeOptions), "pooled": new(PooledOptions)}
-}
-
 // groups describes every key of a spec.
 func (f Families) groups() []strictyaml.Group {
 	g := []strictyaml.Group{{Title: "RunSpec", Struct: SpecFile{}}}
 	for _, name := range slices.Sorted(maps.Keys(f)) {
 		g = append(g, strictyaml.Group{Path: "family", Name: name, Title: "family: " + name, Struct: f[name].Options()})
 	}
-	g = append(g, strictyaml.Group{Path: "model", Name: "mlp", Title: "model: mlp", Struct: MLPOptions{}})
+	for _, name := range modelNames() {
+		g = append(g, strictyaml.Group{Path: "model", Name: name, Title: "model: " + name, Struct: modelOptions()[name]})
+	}
 	for _, name := range slices.Sorted(maps.Keys(learnerOptions())) {
 		g = append(g, strictyaml.Group{Path: "learner", Name: name, Title: "learner: " + name, Struct: learnerOptions()[name]})
 	}
