@@ -72,6 +72,8 @@ func (b *builder) layer(l LayerSpec) error {
 		err = b.last()
 	case "residual":
 		err = b.residual(l)
+	case "gru":
+		err = b.gru(l)
 	case "batchnorm":
 		err = b.batchnorm(l)
 	case "layernorm":

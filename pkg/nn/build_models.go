@@ -11,6 +11,8 @@ func (b *builder) model(c Config) error {
 		return b.conv4(c)
 	case "tcn":
 		return b.tcn(c)
+	case "gru":
+		return b.recurrent(c)
 	}
 	if c.Skip && len(c.Layers) == 0 {
 		return errLinearSkip
@@ -86,6 +88,18 @@ func (b *builder) tcn(c Config) error {
 		}
 	}
 	if err := b.layer(LayerSpec{Kind: "last"}); err != nil {
+		return err
+	}
+	return b.head(c)
+}
+
+// recurrent appends a gated recurrent unit, of which the head gets the last state.
+func (b *builder) recurrent(c Config) error {
+	if len(b.m.shape.In) != 2 {
+		return fmt.Errorf("name: gru got input of shape %v, expected [time channels]", b.m.shape.In)
+	}
+	b.spread()
+	if err := b.several(LayerSpec{Kind: "gru", Units: or(c.Units, 32)}, LayerSpec{Kind: "last"}); err != nil {
 		return err
 	}
 	return b.head(c)

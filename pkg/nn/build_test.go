@@ -158,7 +158,7 @@ func TestDimsReadOneNumberOrAList(t *testing.T) {
 
 // randomList is a list of layers that may or may not fit.
 func randomList(r *rand.Rand, depth int) []LayerSpec {
-	kinds := []string{"dense", "conv1d", "conv2d", "maxpool", "avgpool", "flatten", "last", "residual", "batchnorm", "layernorm", "relu", "tanh", "sigmoid", "gelu", "none"}
+	kinds := []string{"dense", "conv1d", "conv2d", "maxpool", "avgpool", "flatten", "last", "residual", "gru", "batchnorm", "layernorm", "relu", "tanh", "sigmoid", "gelu", "none"}
 	dims := func() Dims {
 		var d Dims
 		for range r.IntN(3) {
@@ -173,7 +173,7 @@ func randomList(r *rand.Rand, depth int) []LayerSpec {
 	for range r.IntN(4) + depth {
 		l := LayerSpec{Kind: kinds[r.IntN(len(kinds))]}
 		switch l.Kind {
-		case "dense":
+		case "dense", "gru":
 			l.Units = r.IntN(6)
 		case "conv1d", "conv2d":
 			l.Filters, l.Kernel, l.Stride, l.Padding, l.Dilation = r.IntN(5), dims(), dims(), dims(), dims()

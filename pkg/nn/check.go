@@ -18,6 +18,7 @@ var layerUses = map[string]string{
 	"flatten":   "",
 	"last":      "",
 	"residual":  "layers",
+	"gru":       "units",
 	"batchnorm": "statistics per_step eps",
 	"layernorm": "eps",
 	"relu":      "",
@@ -31,6 +32,7 @@ var modelUses = map[string]string{
 	"mlp":    "hidden activation skip norm statistics per_step init",
 	"conv4":  "activation skip filters pool norm statistics per_step init",
 	"tcn":    "activation skip norm statistics per_step channels kernel levels init",
+	"gru":    "units skip init",
 	"layers": "skip layers init",
 }
 

@@ -80,13 +80,14 @@ type LayerSpec struct {
 	//	avgpool    kernel, stride, padding, global
 	//	flatten    [position... channels] to [features]
 	//	last       the last position: [time channels] to [features]
+	//	gru        units: a gated recurrent unit, [time channels] to [time units]
 	//	residual   layers: x + f(x), x mapped by a learned 1x1 convolution of the
 	//	           stride that fits where f changes the shape
 	//	batchnorm  statistics, per_step, eps
 	//	layernorm  eps
 	//	relu, tanh, sigmoid, gelu
 	Kind string `json:"kind"`
-	// Units is the width of dense.
+	// Units is the width of dense, and of gru.
 	Units int `json:"units,omitempty"`
 	// Statistics says what batchnorm normalises by: "batch" (where empty), the
 	// batch's own mean and variance, or "stored", those kept with the parameters.

@@ -58,6 +58,8 @@ func newLayer[T kernel.Float](s step, before []Layer[T]) Layer[T] {
 		return &dense[T]{in: s.in[0], out: s.out[0], one: []T{1}}
 	case "relu", "tanh", "sigmoid", "gelu":
 		return newActivation[T](s.kind)
+	case "gru":
+		return &gru[T]{time: s.in[0], in: s.in[1], units: s.out[1]}
 	case "batchnorm":
 		return newBatchNorm[T](s)
 	case "layernorm":

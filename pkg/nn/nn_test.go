@@ -222,7 +222,7 @@ func TestG7_BuildNamesWhatIsWrong(t *testing.T) {
 		in, out int
 		want    string
 	}{
-		{Config{Name: "mpl"}, 1, 1, `name: unknown "mpl", expected conv4 or layers or mlp or tcn; did you mean "mlp"?`},
+		{Config{Name: "mpl"}, 1, 1, `name: unknown "mpl", expected conv4 or gru or layers or mlp or tcn; did you mean "mlp"?`},
 		{Config{Name: "mlp", Activation: "rleu"}, 1, 1, `did you mean "relu"?`},
 		{Config{Name: "mlp", Hidden: []int{3, 0}}, 2, 1, "layer dense1: shape [3][0], expected [3][1 to 65536]"},
 		{Config{Name: "mlp"}, 0, 1, "input of shape [0], expected 1 to"},

@@ -47,6 +47,8 @@ var shaped = []shapedModel{
 	listed(Flat(4, 2), LayerSpec{Kind: "residual", Layers: []LayerSpec{{Kind: "dense", Units: 3}, curve}}, LayerSpec{Kind: "residual", Layers: []LayerSpec{curve}}),
 	listed(series, LayerSpec{Kind: "avgpool", Kernel: Dims{2}}, flat),
 	listed(image, LayerSpec{Kind: "residual", Layers: []LayerSpec{{Kind: "maxpool", Kernel: Dims{3}, Stride: Dims{1}, Padding: Dims{1}}}}, conv3x3, flat),
+	{Config{Name: "gru", Units: 4}, Shape{In: []int{6, 2}, Extra: 1, Out: 2}},
+	{Config{Name: "gru", Units: 3, Skip: true}, Shape{In: []int{4, 1}, Out: 1}},
 	{Config{Name: "conv4", Filters: 3, Activation: "tanh", Norm: "none"}, Shape{In: []int{9, 10, 1}, Extra: 1, Out: 3}},
 	{Config{Name: "conv4", Filters: 2, Activation: "tanh", Norm: "none", Pool: "max", Skip: true}, Shape{In: []int{16, 17, 2}, Out: 2}},
 	{Config{Name: "tcn", Channels: 3, Activation: "tanh"}, Shape{In: []int{8, 1}, Extra: 2, Out: 2}},
@@ -73,6 +75,8 @@ func TestG7_BuildNamesTheLayerThatDoesNotFit(t *testing.T) {
 		s    Shape
 		want string
 	}{
+		{Config{Name: "gru"}, image, "gru got input of shape"},
+		{Config{Name: "gru", Units: -1}, series, "units: -1, expected 1 to"},
 		{Config{Name: "conv4"}, series, "conv4 got input of shape [9 2], expected [height width channels]"},
 		{Config{Name: "tcn"}, image, "tcn got input of shape [6 5 2], expected [time channels]"},
 		{Config{Name: "conv4", Norm: "none", Pool: "max"}, image, "layer maxpool2: input of shape [1 1 64]: kernel over 2 positions, expected at most the 1"},

@@ -38,6 +38,13 @@ type TCNOptions struct {
 	Init       string `json:"init,omitempty" enum:"he|glorot|normal" why:"how weights start, with biases of 0; left out = uniform in 1/sqrt(inputs), biases too"`
 }
 
+// GRUOptions are the keys under `model:` for a gated recurrent unit over time.
+type GRUOptions struct {
+	Units int    `json:"units" default:"32" min:"1" max:"65536" unit:"units" why:"width of its state; time goes with its square"`
+	Skip  bool   `json:"skip" default:"true" why:"a linear map from the whole input to the output beside the unit: what is linear need not be learned by it"`
+	Init  string `json:"init,omitempty" enum:"he|glorot|normal" why:"how weights start, with biases of 0; left out = uniform in 1/sqrt(units), biases too"`
+}
+
 // LayersOptions are the keys under `model:` for a list of layers; a dense layer to the outputs follows by itself.
 type LayersOptions struct {
 	Layers []LayerOptions `json:"layers" why:"from input on; sizes that do not fit are refused with the layer and both shapes"`
@@ -47,8 +54,8 @@ type LayersOptions struct {
 
 // LayerOptions are the keys of one layer. Those a kind does not use are refused.
 type LayerOptions struct {
-	Kind       string         `json:"kind" enum:"dense|conv1d|conv2d|maxpool|avgpool|flatten|last|residual|batchnorm|layernorm|relu|tanh|sigmoid|gelu" why:"what it computes"`
-	Units      int            `json:"units,omitempty" min:"1" max:"65536" unit:"units" why:"dense: width"`
+	Kind       string         `json:"kind" enum:"dense|conv1d|conv2d|maxpool|avgpool|flatten|last|residual|gru|batchnorm|layernorm|relu|tanh|sigmoid|gelu" why:"what it computes"`
+	Units      int            `json:"units,omitempty" min:"1" max:"65536" unit:"units" why:"dense, gru: width"`
 	Filters    int            `json:"filters,omitempty" min:"1" max:"65536" unit:"channels" why:"conv1d, conv2d: channels it makes"`
 	Kernel     []int          `json:"kernel,omitempty" min:"1" max:"65536" unit:"positions" why:"conv, pool: positions it reads along each axis; one number stands for both"`
 	Stride     []int          `json:"stride,omitempty" min:"1" max:"65536" unit:"positions" why:"conv, pool: from one window to the next; left out = 1, for a pool its kernel"`
@@ -64,7 +71,7 @@ type LayerOptions struct {
 
 // modelOptions makes the options of each model there is.
 func modelOptions() map[string]any {
-	return map[string]any{"mlp": new(MLPOptions), "conv4": new(Conv4Options), "tcn": new(TCNOptions), "layers": new(LayersOptions)}
+	return map[string]any{"mlp": new(MLPOptions), "conv4": new(Conv4Options), "tcn": new(TCNOptions), "gru": new(GRUOptions), "layers": new(LayersOptions)}
 }
 
 func modelNames() []string { return slices.Sorted(maps.Keys(modelOptions())) }

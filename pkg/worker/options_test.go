@@ -112,7 +112,7 @@ func TestG7_WrongModelsAreNamed(t *testing.T) {
 
 // The load family trains over time, with its other features at the head.
 func TestLoadTrainsOverTime(t *testing.T) {
-	for _, model := range []string{"tcn"} {
+	for _, model := range []string{"tcn", "gru"} {
 		spec, _ := read(t, "family: load\nlearner: maml\nevaluation: {table: false}\n", "model.name="+model)
 		e, err := newEngine(spec, BuiltinFamilies(), nil)
 		if err != nil {
