@@ -2,53 +2,8 @@
 package main
 
 import (
-	"context"
-	"flag"
-	"fmt"
-	"os"
-	"os/signal"
-	"runtime"
-	"syscall"
-
-	"github.com/warmstart-ml/warmstart/internal/settings"
-	"github.com/warmstart-ml/warmstart/internal/wiring"
-	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/worker"
+	"github.com/warmstart-ml/warmstart/pkg/workerd"
 )
 
-func main() {
-	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	os.Exit(settings.Exit("worker", run(ctx, os.Args[1:])))
-}
-
-func run(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
-	var common wiring.Common
-	var nats wiring.NATS
-	common.Flags(fs)
-	nats.Flags(fs)
-	class := fs.String("class", "cpu", "kind of machine, which runs may ask for")
-	slots := fs.Int("slots", runtime.NumCPU(), "pieces of work at once; each is computed on one `core`")
-	if err := settings.Parse(fs, args, os.LookupEnv); err != nil {
-		return err
-	}
-	log, err := common.Log()
-	if err != nil {
-		return err
-	}
-	if *slots < 1 || *slots > 4096 {
-		return fmt.Errorf("--slots: found %d, expected 1 to 4096", *slots)
-	}
-	host, _ := os.Hostname()
-	bus, err := nats.Connect(ctx, &common, fmt.Sprintf("worker %s/%d", host, os.Getpid()), log)
-	if err != nil {
-		return err
-	}
-	defer bus.Close()
-	c, err := client.New(bus, common.Prefix, log)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, worker.BuiltinFamilies())
-}
+func main() { workerd.Main(worker.BuiltinFamilies()) }

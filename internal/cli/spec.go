@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"cmp"
@@ -21,24 +21,23 @@ type input struct {
 }
 
 // readInput reads a spec file and its data, and refuses whatever no worker could run.
-func readInput(path string, overrides []worker.Override, strict, skipBad bool, log io.Writer) (in input, err error) {
+func (env *environment) readInput(path string, overrides []worker.Override, strict, skipBad bool) (in input, err error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return in, fmt.Errorf("read spec: %w", err)
 	}
-	return completeInput(path, data, overrides, strict, skipBad, log)
+	return env.completeInput(path, data, overrides, strict, skipBad)
 }
 
 // completeInput is readInput for a spec at hand, which errors call path.
-func completeInput(path string, data []byte, overrides []worker.Override, strict, skipBad bool, log io.Writer) (in input, err error) {
+func (env *environment) completeInput(path string, data []byte, overrides []worker.Override, strict, skipBad bool) (in input, err error) {
 	if strict {
 		overrides = append(overrides, worker.Override{Path: "family.strict", Value: "true"})
 	}
 	if skipBad {
 		overrides = append(overrides, worker.Override{Path: "family.skip_bad", Value: "true"})
 	}
-	families := worker.BuiltinFamilies()
-	spec, paths, err := families.ReadSpec(path, data, overrides)
+	spec, paths, err := env.families.ReadSpec(path, data, overrides)
 	if err != nil {
 		return in, err
 	}
@@ -49,7 +48,7 @@ func completeInput(path string, data []byte, overrides []worker.Override, strict
 		if err != nil {
 			return in, err
 		}
-		if ds, err = readData(paths, config, log); err != nil {
+		if ds, err = readData(paths, config, env.err); err != nil {
 			return in, err
 		}
 		if in.packed, err = taskshards.Pack(ds); err != nil {
@@ -64,7 +63,7 @@ func completeInput(path string, data []byte, overrides []worker.Override, strict
 	if in.spec.Family, err = worker.WithoutReading(in.spec.Family); err != nil {
 		return in, err
 	}
-	if in.spec, err = families.Complete(in.spec, ds); err != nil {
+	if in.spec, err = env.families.Complete(in.spec, ds); err != nil {
 		return in, fmt.Errorf("%s: %w", path, err)
 	}
 	return in, nil

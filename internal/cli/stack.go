@@ -1,7 +1,8 @@
-package main
+package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -16,10 +17,12 @@ import (
 	"github.com/warmstart-ml/warmstart/internal/etcdstate"
 	"github.com/warmstart-ml/warmstart/internal/localstack"
 	"github.com/warmstart-ml/warmstart/internal/natsbus"
+	"github.com/warmstart-ml/warmstart/internal/settings"
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/worker"
+	"github.com/warmstart-ml/warmstart/pkg/workerd"
 )
 
 // openEmbedded brings everything up on this machine: NATS, etcd and the store in this process, a coordinator beside
@@ -130,7 +133,7 @@ func superviseWorker(ctx context.Context, url string, logFile *os.File, log *slo
 	}
 	wait := 100 * time.Millisecond
 	for ctx.Err() == nil {
-		cmd := exec.CommandContext(ctx, self, "worker")
+		cmd := exec.CommandContext(ctx, self, "embedded-worker")
 		cmd.Env = append(os.Environ(), "WARMSTART_NATS="+url, "GOMAXPROCS=1")
 		cmd.Stdout, cmd.Stderr = logFile, logFile
 		cmd.SysProcAttr = workerProcess()
@@ -151,6 +154,15 @@ func superviseWorker(ctx context.Context, url string, logFile *os.File, log *slo
 		}
 		wait = min(2*wait, 5*time.Second)
 	}
+}
+
+// clusterWorker is the daemon of cmd/worker, with this program's families.
+func clusterWorker(ctx context.Context, env *environment, args []string) error {
+	err := workerd.Run(ctx, args, env.families)
+	if errors.Is(err, settings.ErrUsage) {
+		return usageError{err.Error()}
+	}
+	return err
 }
 
 // embeddedWorker is the worker process of the embedded stack.
@@ -175,5 +187,5 @@ func embeddedWorker(ctx context.Context, env *environment, args []string) error 
 		return err
 	}
 	defer cl.Close()
-	return worker.Run(ctx, worker.Config{Log: log}, cl, worker.BuiltinFamilies())
+	return worker.Run(ctx, worker.Config{Log: log}, cl, env.families)
 }

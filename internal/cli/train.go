@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
-	"github.com/warmstart-ml/warmstart/pkg/worker"
 )
 
 // trainFlags are the flags of `warmstart train`.
@@ -56,9 +55,9 @@ func train(ctx context.Context, env *environment, args []string) error {
 	}
 	switch {
 	case f.explain:
-		return worker.BuiltinFamilies().Explain(env.out)
+		return env.families.Explain(env.out)
 	case f.schema:
-		schema, err := worker.BuiltinFamilies().Schema()
+		schema, err := env.families.Schema()
 		if err == nil {
 			_, err = env.out.Write(schema)
 		}
@@ -72,7 +71,7 @@ func train(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	in, err := readInput(positional[0], changes, f.strict, f.skipBad, env.err)
+	in, err := env.readInput(positional[0], changes, f.strict, f.skipBad)
 	if err != nil {
 		return err
 	}

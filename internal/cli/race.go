@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -27,10 +27,10 @@ type race struct {
 	theta []float32
 }
 
-func newRace(spec metatrain.RunSpec, data *taskshards.DataSet, threads, batch int) (*race, error) {
+func newRace(families worker.Families, spec metatrain.RunSpec, data *taskshards.DataSet, threads, batch int) (*race, error) {
 	r := &race{spec: spec, batch: batch}
 	for range threads {
-		l, err := worker.NewLoop(spec, worker.BuiltinFamilies(), data)
+		l, err := worker.NewLoop(spec, families, data)
 		if err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"cmp"
@@ -98,7 +98,7 @@ func benchInner(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	race, err := newRace(spec, data, f.threads, f.batch)
+	race, err := newRace(env.families, spec, data, f.threads, f.batch)
 	if err != nil {
 		return err
 	}
@@ -141,10 +141,10 @@ func (f *innerFlags) spec(env *environment, positional []string) (spec metatrain
 	}
 	var in input
 	if len(positional) == 1 {
-		in, err = readInput(positional[0], changes, false, false, env.err)
+		in, err = env.readInput(positional[0], changes, false, false)
 	} else {
 		least := fmt.Sprintf("name: bench\nfamily: {name: %s}\nevaluation: {table: false}\n", cmp.Or(family, "sinusoid"))
-		in, err = completeInput("bench", []byte(least), changes, false, false, env.err)
+		in, err = env.completeInput("bench", []byte(least), changes, false, false)
 	}
 	if err != nil {
 		return spec, nil, err

@@ -1,0 +1,61 @@
+// Package workerd is the worker daemon: flags, the connection to NATS, one worker for each core. A program of another
+// module whose main is
+//
+//	func main() { workerd.Main(families) }
+//
+// is cmd/worker with families of its own. It links no servers; pkg/warmstart is the whole command line.
+package workerd
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+
+	"github.com/warmstart-ml/warmstart/internal/settings"
+	"github.com/warmstart-ml/warmstart/internal/wiring"
+	"github.com/warmstart-ml/warmstart/pkg/client"
+	"github.com/warmstart-ml/warmstart/pkg/worker"
+)
+
+// Main runs the daemon by the process's arguments until it is interrupted, and exits.
+func Main(families worker.Families) {
+	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	os.Exit(settings.Exit("worker", Run(ctx, os.Args[1:], families)))
+}
+
+// Run works for whichever coordinator leads until ctx ends, which is no error.
+func Run(ctx context.Context, args []string, families worker.Families) error {
+	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
+	var common wiring.Common
+	var nats wiring.NATS
+	common.Flags(fs)
+	nats.Flags(fs)
+	class := fs.String("class", "cpu", "kind of machine, which runs may ask for")
+	slots := fs.Int("slots", runtime.NumCPU(), "pieces of work at once; each is computed on one `core`")
+	if err := settings.Parse(fs, args, os.LookupEnv); err != nil {
+		return err
+	}
+	log, err := common.Log()
+	if err != nil {
+		return err
+	}
+	if *slots < 1 || *slots > 4096 {
+		return fmt.Errorf("--slots: found %d, expected 1 to 4096", *slots)
+	}
+	host, _ := os.Hostname()
+	bus, err := nats.Connect(ctx, &common, fmt.Sprintf("worker %s/%d", host, os.Getpid()), log)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	c, err := client.New(bus, common.Prefix, log)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, families)
+}
