@@ -37,6 +37,9 @@ func (t *Tape[T]) grow(rows int) {
 	for i, s := range t.model.steps {
 		b := &t.buffers[i]
 		in, out := volume(s.in), volume(s.out)
+		if t.inPlace(i) {
+			continue
+		}
 		b.Y = make([]T, rows*out)
 		if i >= t.first {
 			b.RY = make([]T, rows*out)
@@ -45,6 +48,19 @@ func (t *Tape[T]) grow(rows int) {
 			b.DX, b.RDX = make([]T, rows*in), make([]T, rows*in)
 		}
 	}
+}
+
+// inPlace reports whether layer i works in place: a relu, which asks for its
+// outputs only, after a layer that doesn't ask for its own.
+func (t *Tape[T]) inPlace(i int) bool {
+	if i == 0 || t.model.steps[i].kind != "relu" {
+		return false
+	}
+	switch t.model.steps[i-1].kind {
+	case "conv", "dense", "batchnorm", "layernorm":
+		return true
+	}
+	return false
 }
 
 // cut makes the signals of a batch of n rows.
@@ -59,18 +75,31 @@ func (t *Tape[T]) cut(n int) {
 	for i, m := range t.model.steps {
 		b, s := &t.buffers[i], &t.signals[i]
 		in, out := volume(m.in), volume(m.out)
-		s.Y = b.Y[:n*out]
 		if i > 0 {
-			s.X = t.signals[i-1].Y
+			s.X, s.RX = t.signals[i-1].Y, t.signals[i-1].RY
 		}
+		if t.inPlace(i) {
+			s.Y, s.RY = s.X, s.RX
+			continue
+		}
+		s.Y = b.Y[:n*out]
 		if i >= t.first {
 			s.RY = b.RY[:n*out]
 		}
 		if i > t.first {
-			before := &t.signals[i-1]
-			s.RX, s.DX, s.RDX = before.RY, b.DX[:n*in], b.RDX[:n*in]
-			before.DY, before.RDY = s.DX, s.RDX
+			t.receive(i, b.DX[:n*in], b.RDX[:n*in])
 		}
+	}
+}
+
+// receive makes dx and rdx the gradients that layer i hands to those before it,
+// past one that works in place.
+func (t *Tape[T]) receive(i int, dx, rdx []T) {
+	t.signals[i].DX, t.signals[i].RDX = dx, rdx
+	before := &t.signals[i-1]
+	before.DY, before.RDY = dx, rdx
+	if t.inPlace(i - 1) {
+		t.receive(i-1, dx, rdx)
 	}
 }
 
