@@ -77,27 +77,6 @@ func columns32(dst, x, y []float32, n, c int) bool {
 	return true
 }
 
-// transpose32 reports whether this processor has a kernel for transposing src
-// [rows][cols] into dst, and if so does it, square by square.
-func transpose32(dst, src []float32, rows, cols int) bool {
-	if level == 0 {
-		return false
-	}
-	size := 8 * level
-	for i := 0; i < rows; i += size {
-		r := min(size, rows-i)
-		for j := 0; j < cols; j += size {
-			c := min(size, cols-j)
-			if level == 2 {
-				transposeAVX512(r, c, &dst[j*rows+i], rows, &src[i*cols+j], cols, &lanes16[r], &lanes16[c])
-			} else {
-				transposeAVX2(r, c, &dst[j*rows+i], rows, &src[i*cols+j], cols, &lanes8[8-r], &lanes8[8-c])
-			}
-		}
-	}
-	return true
-}
-
 // finite32 returns how many leading elements are known to be finite.
 func finite32(x []float32) int {
 	n := vectors(len(x))
@@ -118,12 +97,6 @@ func columnsAVX512(n, vectors int, dst, x, y *float32, c int, mask *uint32)
 
 //go:noescape
 func columnsAVX2(n, vectors int, dst, x, y *float32, c int, mask *uint32)
-
-//go:noescape
-func transposeAVX512(rows, cols int, dst *float32, dr int, src *float32, sr int, rowMask, colMask *uint32)
-
-//go:noescape
-func transposeAVX2(rows, cols int, dst *float32, dr int, src *float32, sr int, rowMask, colMask *uint32)
 
 //go:noescape
 func largestAVX2(n int, x *float32) uint32

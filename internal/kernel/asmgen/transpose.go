@@ -6,7 +6,82 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-func writeTransposes(c *build.Context) { each(c, writeTranspose) }
+func writeTransposes(c *build.Context) {
+	each(c, writeStrip)
+	each(c, writeTranspose)
+}
+
+// writeStrip writes the function that transposes n > 0 whole squares side by side.
+// A square is put together from its rows' quarters: what four of them, loaded one
+// above the other, hold of four columns is transposed within the quarters.
+func writeStrip(s isa) {
+	s.begin("strip", "(n int, dst *float32, dr int, src *float32, sr int)")
+	n, dst, dr, sr := s.param("n"), s.param("dst"), s.param("dr"), s.param("sr")
+	src := []reg.GPVirtual{s.param("src")}
+	s.SHLQ(operand.Imm(2), dr)
+	s.SHLQ(operand.Imm(2), sr)
+	triple := func(r reg.GPVirtual) reg.GPVirtual {
+		t := s.GP64()
+		s.LEAQ(operand.Mem{Base: r, Index: r, Scale: 2}, t)
+		return t
+	}
+	dr3, sr3 := triple(dr), triple(sr)
+	quarters := s.bytes / 16
+	for l := 1; l < quarters; l++ { // every fourth row
+		r := s.GP64()
+		s.LEAQ(operand.Mem{Base: src[l-1], Index: sr, Scale: 4}, r)
+		src = append(src, r)
+	}
+	s.Label("square")
+	for q := range quarters {
+		s.quarter(q, src, sr, sr3)
+		for c := range 4 {
+			s.store(s.v(4+c), rowOf(dst, dr, dr3, c, 0), false)
+		}
+		s.LEAQ(operand.Mem{Base: dst, Index: dr, Scale: 4}, dst)
+	}
+	for _, r := range src {
+		s.ADDQ(operand.Imm(uint64(s.bytes)), r)
+	}
+	s.DECQ(n)
+	s.JNZ(operand.LabelRef("square"))
+	s.end()
+}
+
+// rowOf addresses row i of 0..3 from base, given its stride and three of them.
+func rowOf(base, one, three reg.GPVirtual, i, disp int) operand.Mem {
+	m := operand.Mem{Base: base, Disp: disp}
+	switch i {
+	case 1, 2:
+		m.Index, m.Scale = one, uint8(i)
+	case 3:
+		m.Index, m.Scale = three, 1
+	}
+	return m
+}
+
+// quarter puts columns 4q..4q+3 of all rows into registers 4 to 7.
+func (s isa) quarter(q int, src []reg.GPVirtual, sr, sr3 reg.GPVirtual) {
+	for i := range 4 {
+		s.VMOVUPS(rowOf(src[0], sr, sr3, i, 16*q), s.v(i).AsX())
+		for l := 1; l < len(src); l++ {
+			from := rowOf(src[l], sr, sr3, i, 16*q)
+			if s.wide {
+				s.VINSERTF32X4(operand.Imm(uint64(l)), from, s.v(i), s.v(i))
+			} else {
+				s.VINSERTF128(operand.Imm(uint64(l)), from, s.v(i), s.v(i))
+			}
+		}
+	}
+	for i := 0; i < 4; i += 2 {
+		s.VUNPCKLPS(s.v(i+1), s.v(i), s.v(8+i))
+		s.VUNPCKHPS(s.v(i+1), s.v(i), s.v(9+i))
+	}
+	for i := range 2 {
+		s.VUNPCKLPD(s.v(10+i), s.v(8+i), s.v(4+2*i))
+		s.VUNPCKHPD(s.v(10+i), s.v(8+i), s.v(5+2*i))
+	}
+}
 
 // writeTranspose writes the function that transposes one square of as many rows
 // and columns as a vector has lanes, or what is left of it at an edge: below the
