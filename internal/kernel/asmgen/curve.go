@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mmcloughlin/avo/attr"
@@ -54,11 +55,13 @@ func init() {
 // curves writes functions over slices of float32, each element widened to float64,
 // carried through the sequence of package kernel's function and rounded back. Ways
 // that the function chooses between are computed all and blended. Arguments so
-// large that the float32 result no longer changes are cut first, which leaves the
-// choices that remain to the exponent's scaling out.
+// large that the float32 result no longer changes are cut first, which leaves
+// nothing but a NaN to treat apart. The sequences are long and of little width, so
+// several vectors are carried through side by side.
 type curves struct {
 	isa
-	table operand.Mem
+	table  operand.Mem
+	copies int
 }
 
 func writeCurves(c *build.Context) {
@@ -71,204 +74,220 @@ func writeCurves(c *build.Context) {
 	}
 	each(c, func(s isa) {
 		s.bytes /= 2 // of float32: their number is that of float64 in a register
-		for name, body := range []func(*curves){(*curves).exp, (*curves).tanh, (*curves).sigmoid} {
-			(&curves{isa: s, table: table}).write([]string{"exp", "tanh", "sigmoid"}[name], body)
-		}
+		k := &curves{isa: s, table: table}
+		k.write("exp", k.exp)
+		k.write("tanh", k.tanh)
+		k.write("sigmoid", k.sigmoid)
 	})
 }
 
-// Registers: 0 x, 1 k, 2 r and then e, 3 p, 4 and 5 scratch, 6 the choice of AVX2;
-// 7 to 9 constants.
-const (
-	rX = iota
-	rK
-	rR
-	rP
-	rT
-	rU
-	rWhich
-	rC // first of the constants
-)
+// regs are the registers of one vector. With AVX-512 the choice is in a K register.
+type regs struct {
+	x, k, r, p, t, u reg.VecPhysical
+	which            reg.Register
+}
+
+// regs returns those of copy i: of 32 registers four copies of six, and the last
+// ones shared, of 16 two copies of seven.
+func (s *curves) regs(i int) regs {
+	if s.wide {
+		v := zmm[6*i:]
+		return regs{v[0], v[1], v[2], v[3], v[4], v[5], []reg.Register{reg.K2, reg.K3, reg.K4, reg.K5}[i]}
+	}
+	v := ymm[7*i:]
+	return regs{v[0], v[1], v[2], v[3], v[4], v[5], v[6]}
+}
+
+// shared is a register that all copies read.
+func (s *curves) shared() reg.VecPhysical {
+	if s.wide {
+		return zmm[31]
+	}
+	return ymm[14]
+}
+
+// all runs f for every copy.
+func (s *curves) all(f func(r regs)) {
+	for i := range s.copies {
+		f(s.regs(i))
+	}
+}
+
+// with runs f for every copy with constant i in a register.
+func (s *curves) with(i int, f func(r regs, c reg.VecPhysical)) {
+	s.VBROADCASTSD(s.table.Offset(32*i), s.shared())
+	s.all(func(r regs) { f(r, s.shared()) })
+}
 
 // write writes n > 0 vectors, the last one masked.
-func (s *curves) write(name string, body func(*curves)) {
+func (s *curves) write(name string, body func()) {
 	s.begin(name, "(n int, dst, x *float32, mask *uint32)")
 	n, dst, x := s.param("n"), s.param("dst"), s.param("x")
 	s.loadMask(s.param("mask"))
-	for i, k := range []int{kLow, kHigh, kFlat} {
-		s.VBROADCASTSD(s.k(k), s.v(rC+i))
-	}
-	s.Label("loop")
-	s.DECQ(n)
-	s.JZ(operand.LabelRef("tail"))
-	s.VCVTPS2PD(operand.Mem{Base: x}, s.v(rX))
-	body(s)
-	s.narrow()
-	s.VMOVUPS(s.half(rT), operand.Mem{Base: dst})
-	s.ADDQ(operand.Imm(uint64(s.bytes)), x)
-	s.ADDQ(operand.Imm(uint64(s.bytes)), dst)
-	s.JMP(operand.LabelRef("loop"))
-	s.Label("tail")
+	most := 2
 	if s.wide {
-		s.VMOVUPS_Z(operand.Mem{Base: x}, reg.K1, s.half(rT))
-	} else {
-		s.VMASKMOVPS(operand.Mem{Base: x}, reg.X15, s.half(rT))
+		most = 4
 	}
-	s.VCVTPS2PD(s.half(rT), s.v(rX))
-	body(s)
-	s.narrow()
+	for _, copies := range []int{most, 1} {
+		s.copies = copies
+		label := fmt.Sprintf("by%d", copies)
+		s.Label(label)
+		s.CMPQ(n, operand.Imm(uint64(copies)))
+		s.JLE(operand.LabelRef("done" + label))
+		for i := range copies {
+			s.VCVTPS2PD(operand.Mem{Base: x, Disp: i * s.bytes}, s.regs(i).x)
+		}
+		body()
+		for i := range copies {
+			s.VMOVUPS(s.narrow(s.regs(i).t), operand.Mem{Base: dst, Disp: i * s.bytes})
+		}
+		s.ADDQ(operand.Imm(uint64(copies*s.bytes)), x)
+		s.ADDQ(operand.Imm(uint64(copies*s.bytes)), dst)
+		s.SUBQ(operand.Imm(uint64(copies)), n)
+		s.JMP(operand.LabelRef(label))
+		s.Label("done" + label)
+	}
+	r := s.regs(0)
 	if s.wide {
-		s.VMOVUPS(s.half(rT), reg.K1, operand.Mem{Base: dst})
+		s.VMOVUPS_Z(operand.Mem{Base: x}, reg.K1, r.t.AsY())
+		s.VCVTPS2PD(r.t.AsY(), r.x)
+		body()
+		s.VMOVUPS(s.narrow(r.t), reg.K1, operand.Mem{Base: dst})
 	} else {
-		s.VMASKMOVPS(s.half(rT), reg.X15, operand.Mem{Base: dst})
+		s.VMASKMOVPS(operand.Mem{Base: x}, reg.X15, r.t.AsX())
+		s.VCVTPS2PD(r.t.AsX(), r.x)
+		body()
+		s.VMASKMOVPS(s.narrow(r.t), reg.X15, operand.Mem{Base: dst})
 	}
 	s.end()
 }
 
-// half is the lower half of register i.
-func (s *curves) half(i int) reg.Register {
+// narrow rounds a register to float32 and returns its lower half.
+func (s *curves) narrow(v reg.VecPhysical) reg.Register {
 	if s.wide {
-		return ymm[i]
+		s.VCVTPD2PS(v, v.AsY())
+		return v.AsY()
 	}
-	return s.v(i).AsX()
+	s.VCVTPD2PSY(v, v.AsX())
+	return v.AsX()
 }
 
-// narrow rounds register rT to float32.
-func (s *curves) narrow() {
-	if s.wide {
-		s.VCVTPD2PS(s.v(rT), s.half(rT))
-	} else {
-		s.VCVTPD2PSY(s.v(rT), s.half(rT))
-	}
+// reduce sets k and r so that what y picks is k ln 2 + r.
+func (s *curves) reduce(y func(r regs) reg.VecPhysical) {
+	s.with(kLog2E, func(r regs, c reg.VecPhysical) { s.VMULPD(c, y(r), r.k) })
+	s.all(func(r regs) {
+		if s.wide {
+			s.VRNDSCALEPD(operand.Imm(0), r.k, r.k)
+		} else {
+			s.VROUNDPD(operand.Imm(0), r.k, r.k)
+		}
+		s.VMOVAPD(y(r), r.r)
+	})
+	s.with(kLn2Hi, func(r regs, c reg.VecPhysical) { s.VFNMADD231PD(c, r.k, r.r) })
+	s.with(kLn2Lo, func(r regs, c reg.VecPhysical) { s.VFNMADD231PD(c, r.k, r.r) })
 }
 
-// k addresses constant i.
-func (s *curves) k(i int) operand.Mem { return s.table.Offset(32 * i) }
-
-// with runs an instruction whose first source is constant i.
-func (s *curves) with(plain, broadcast func(...operand.Op), i int, src, dst reg.VecPhysical) {
-	if s.wide {
-		broadcast(s.k(i), src, dst)
-	} else {
-		plain(s.k(i), src, dst)
-	}
-}
-
-// reduce sets rK and rR so that register y is rK ln 2 + rR.
-func (s *curves) reduce(y int) {
-	s.with(s.VMULPD, s.VMULPD_BCST, kLog2E, s.v(y), s.v(rK))
-	if s.wide {
-		s.VRNDSCALEPD(operand.Imm(0), s.v(rK), s.v(rK))
-	} else {
-		s.VROUNDPD(operand.Imm(0), s.v(rK), s.v(rK))
-	}
-	s.VMOVAPD(s.v(y), s.v(rR))
-	s.with(s.VFNMADD231PD, s.VFNMADD231PD_BCST, kLn2Hi, s.v(rK), s.v(rR))
-	s.with(s.VFNMADD231PD, s.VFNMADD231PD_BCST, kLn2Lo, s.v(rK), s.v(rR))
-}
-
-// expm1 sets rP to e**rR - 1.
+// expm1 sets p to e**r - 1.
 func (s *curves) expm1() {
-	s.VBROADCASTSD(s.k(kPoly), s.v(rP))
+	s.with(kPoly, func(r regs, c reg.VecPhysical) { s.VMOVAPD(c, r.p) })
+	step := func(r regs, c reg.VecPhysical) { s.VFMADD213PD(c, r.r, r.p) }
 	for i := kPoly + 1; i < len(constants); i++ {
-		s.with(s.VFMADD213PD, s.VFMADD213PD_BCST, i, s.v(rR), s.v(rP))
+		s.with(i, step)
 	}
-	s.with(s.VFMADD213PD, s.VFMADD213PD_BCST, kHalf, s.v(rR), s.v(rP))
-	s.VMULPD(s.v(rR), s.v(rP), s.v(rP))
-	s.VFMADD213PD(s.v(rR), s.v(rR), s.v(rP))
+	s.with(kHalf, step)
+	s.all(func(r regs) { s.VMULPD(r.r, r.p, r.p) })
+	s.all(func(r regs) { s.VFMADD213PD(r.r, r.r, r.p) })
 }
 
-// scale sets rT to (1 + rP) 2**rK.
+// scale sets t to (1 + p) 2**k; k and u are lost.
 func (s *curves) scale() {
-	s.with(s.VADDPD, s.VADDPD_BCST, kOne, s.v(rP), s.v(rT))
+	s.with(kOne, func(r regs, c reg.VecPhysical) { s.VADDPD(r.p, c, r.t) })
 	if s.wide { // one rounding, as the two steps have
-		s.VSCALEFPD(s.v(rK), s.v(rT), s.v(rT))
+		s.all(func(r regs) { s.VSCALEFPD(r.k, r.t, r.t) })
 		return
 	}
-	k, h := s.v(rK).AsX(), s.v(rU).AsX()
-	s.VCVTPD2DQY(s.v(rK), k)
-	s.VPSRLD(operand.Imm(31), k, h)
-	s.VPADDD(k, h, h)
-	s.VPSRAD(operand.Imm(1), h, h) // k/2 towards zero
-	s.VPSUBD(h, k, k)
-	for _, i := range []int{rU, rK} {
-		s.VPMOVSXDQ(s.v(i).AsX(), s.v(i))
-		s.VPADDQ(s.k(kBias), s.v(i), s.v(i))
-		s.VPSLLQ(operand.Imm(52), s.v(i), s.v(i))
-		s.VMULPD(s.v(i), s.v(rT), s.v(rT))
+	s.all(func(r regs) {
+		k, h := r.k.AsX(), r.u.AsX()
+		s.VCVTPD2DQY(r.k, k)
+		s.VPSRLD(operand.Imm(31), k, h)
+		s.VPADDD(k, h, h)
+		s.VPSRAD(operand.Imm(1), h, h) // k/2 towards zero
+		s.VPSUBD(h, k, k)
+	})
+	power := func(i func(r regs) reg.VecPhysical) {
+		s.with(kBias, func(r regs, c reg.VecPhysical) {
+			s.VPMOVSXDQ(i(r).AsX(), i(r))
+			s.VPADDQ(c, i(r), i(r))
+			s.VPSLLQ(operand.Imm(52), i(r), i(r))
+			s.VMULPD(i(r), r.t, r.t)
+		})
 	}
+	power(func(r regs) reg.VecPhysical { return r.u })
+	power(func(r regs) reg.VecPhysical { return r.k })
 }
 
 // MAXPD and MINPD return the second source, which comes first here, where one is
 // a NaN.
 
 func (s *curves) exp() {
-	s.VMAXPD(s.v(rX), s.v(rC), s.v(rX))
-	s.VMINPD(s.v(rX), s.v(rC+1), s.v(rX))
-	s.reduce(rX)
+	s.with(kLow, func(r regs, c reg.VecPhysical) { s.VMAXPD(r.x, c, r.x) })
+	s.with(kHigh, func(r regs, c reg.VecPhysical) { s.VMINPD(r.x, c, r.x) })
+	s.reduce(func(r regs) reg.VecPhysical { return r.x })
 	s.expm1()
 	s.scale()
 }
 
-// compare sets the choice to: register a, ordered relation imm, constant i.
-func (s *curves) compare(imm uint64, i, a int) {
-	if s.wide {
-		s.VCMPPD_BCST(operand.Imm(imm), s.k(i), s.v(a), reg.K2)
-	} else {
-		s.VCMPPD(operand.Imm(imm), s.k(i), s.v(a), s.v(rWhich))
-	}
-}
-
 // choose sets dst to yes where the choice holds, else to no.
-func (s *curves) choose(yes, no, dst reg.VecPhysical) {
+func (s *curves) choose(r regs, yes, no, dst reg.VecPhysical) {
 	if s.wide {
-		s.VBLENDMPD(yes, no, reg.K2, dst)
+		s.VBLENDMPD(yes, no, r.which, dst)
 	} else {
-		s.VBLENDVPD(s.v(rWhich), yes, no, dst)
+		s.VBLENDVPD(r.which, yes, no, dst)
 	}
 }
 
 func (s *curves) tanh() {
-	x, y := s.v(rX), s.v(rU)
-	s.VBROADCASTSD(s.k(kSign), s.v(rT))
-	s.VANDNPD(x, s.v(rT), y) // |x|
-	s.VMINPD(y, s.v(rC+2), y)
-	s.compare(2, kSmall, rU)
-	s.VADDPD(y, y, y)
-	s.reduce(rU)
-	s.choose(y, s.v(rR), s.v(rR))
+	inU := func(r regs) reg.VecPhysical { return r.u }
+	s.with(kSign, func(r regs, c reg.VecPhysical) {
+		s.VANDNPD(r.x, c, r.u) // |x|
+		s.VANDPD(r.x, c, r.x)  // its sign
+	})
+	s.with(kFlat, func(r regs, c reg.VecPhysical) { s.VMINPD(r.u, c, r.u) })
+	s.with(kSmall, func(r regs, c reg.VecPhysical) {
+		s.VCMPPD(operand.Imm(2), c, r.u, r.which) // at most
+		s.VADDPD(r.u, r.u, r.u)
+	})
+	s.reduce(inU)
+	s.all(func(r regs) { s.choose(r, r.u, r.r, r.r) })
 	s.expm1()
 	s.scale()
-	one, two := s.v(rR), s.v(rK)
-	s.VBROADCASTSD(s.k(kOne), one)
-	s.VBROADCASTSD(s.k(kTwo), two)
-	s.VADDPD(one, s.v(rT), s.v(rT))
-	s.VADDPD(two, s.v(rP), s.v(rU))
-	s.choose(s.v(rU), s.v(rT), s.v(rT))
-	s.choose(s.v(rP), two, s.v(rP))
-	s.VDIVPD(s.v(rT), s.v(rP), s.v(rP))
-	s.VSUBPD(s.v(rP), one, s.v(rT))
-	s.choose(s.v(rP), s.v(rT), s.v(rT))
-	s.with(s.VANDPD, s.VANDPD_BCST, kSign, x, x)
-	s.VORPD(x, s.v(rT), s.v(rT))
+	s.with(kTwo, func(r regs, c reg.VecPhysical) {
+		s.VADDPD(c, r.p, r.u)
+		s.choose(r, r.p, c, r.p)
+	})
+	s.with(kOne, func(r regs, c reg.VecPhysical) {
+		s.VADDPD(c, r.t, r.t)
+		s.choose(r, r.u, r.t, r.t)
+		s.VDIVPD(r.t, r.p, r.p) // (e-1)/(e+1), or 2/(e+1)
+	})
+	s.with(kOne, func(r regs, c reg.VecPhysical) {
+		s.VSUBPD(r.p, c, r.t)
+		s.choose(r, r.p, r.t, r.t)
+		s.VORPD(r.x, r.t, r.t)
+	})
 }
 
 func (s *curves) sigmoid() {
-	x, y := s.v(rX), s.v(rU)
-	s.with(s.VORPD, s.VORPD_BCST, kSign, x, y) // -|x|
-	s.VMAXPD(y, s.v(rC), y)
-	s.reduce(rU)
+	s.with(kSign, func(r regs, c reg.VecPhysical) { s.VORPD(r.x, c, r.u) }) // -|x|
+	s.with(kLow, func(r regs, c reg.VecPhysical) { s.VMAXPD(r.u, c, r.u) })
+	s.reduce(func(r regs) reg.VecPhysical { return r.u })
 	s.expm1()
 	s.scale()
-	one := s.v(rR)
-	s.VBROADCASTSD(s.k(kOne), one)
-	s.zero(s.v(rK))
-	if s.wide {
-		s.VCMPPD(operand.Imm(13), s.v(rK), x, reg.K2) // x >= 0
-	} else {
-		s.VCMPPD(operand.Imm(13), s.v(rK), x, s.v(rWhich))
-	}
-	s.choose(one, s.v(rT), s.v(rP))
-	s.VADDPD(one, s.v(rT), s.v(rT))
-	s.VDIVPD(s.v(rT), s.v(rP), s.v(rT))
+	s.zero(s.shared())
+	s.all(func(r regs) { s.VCMPPD(operand.Imm(13), s.shared(), r.x, r.which) }) // x >= 0
+	s.with(kOne, func(r regs, c reg.VecPhysical) {
+		s.choose(r, c, r.t, r.p)
+		s.VADDPD(c, r.t, r.t)
+		s.VDIVPD(r.t, r.p, r.t)
+	})
 }
