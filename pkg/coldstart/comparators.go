@@ -116,6 +116,7 @@ type workshop struct {
 	line   *nn.Model                // from the inputs straight to the output
 	random []float32                // untrained parameters of the network
 	slope  []float32
+	stats  []metatrain.View // the network's tracked statistics
 }
 
 // scratchSeed starts the network that is trained from scratch.
@@ -136,6 +137,11 @@ func newWorkshop(b *Base) (*workshop, error) {
 	w.random = make([]float32, b.Model.NumParams())
 	b.Model.Init(scratchSeed, w.random)
 	w.slope = make([]float32, b.Model.NumParams())
+	for _, p := range b.Model.Params() {
+		if p.Track {
+			w.stats = append(w.stats, metatrain.View{Name: p.Name, Offset: p.Offset, Shape: p.Shape, Tracked: true})
+		}
+	}
 	return w, nil
 }
 
@@ -165,10 +171,12 @@ func (w *workshop) linear(s learner.Batch[float32], precision float64) (*learner
 }
 
 // descend takes steps of Adam on the support from start, and calls at with the
-// parameters after each number of steps in stops, which ascends.
+// parameters after each number of steps in stops, which ascends. Tracked
+// statistics follow the support, unless the head alone is tuned.
 func (w *workshop) descend(start []float32, s learner.Batch[float32], c Choice, stops []int, at func(steps int, theta []float32) error) error {
 	theta := slices.Clone(start)
-	adam := metatrain.NewOptimizer(metatrain.OptimizerSpec{Name: "adam", Rate: c.Rate, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Schedule: "constant"}, len(theta))
+	spec := metatrain.OptimizerSpec{Name: "adam", Rate: c.Rate, Beta1: 0.9, Beta2: 0.999, Epsilon: 1e-8, Schedule: "constant"}
+	adam := metatrain.NewOptimizer(spec, len(theta))
 	task := learner.Task[float32]{Query: s}
 	last := w.base.Model.Head()
 	for step := 1; step <= stops[len(stops)-1]; step++ {
@@ -178,6 +186,7 @@ func (w *workshop) descend(start []float32, s learner.Batch[float32], c Choice, 
 		if c.Kind == head {
 			clear(w.slope[:last.Lo])
 		}
+		spec.Settle(w.stats, theta, w.slope)
 		adam.Step(theta, w.slope, int64(step-1), math.MaxInt32)
 		if slices.Contains(stops, step) {
 			if err := at(step, theta); err != nil {

@@ -19,9 +19,10 @@ func TestMAMLThroughEveryLossMatchesFiniteDifferences(t *testing.T) {
 		{InnerLoss: "mse", OuterLoss: "softmax"},
 		{InnerLoss: "pinball", OuterLoss: "pinball", Quantiles: quantiles, HuberDelta: 0.8},
 	} {
-		for _, net := range []nn.Config{tanhNet, skipNet} {
-			t.Run(fmt.Sprintf("%s/%s/%s", c.InnerLoss, c.OuterLoss, net.Activation), func(t *testing.T) {
-				c.Name, c.Steps, c.Rate, c.LearnRates = "maml", 3, 0.2, true
+		for i, net := range []nn.Config{tanhNet, skipNet, tanhNet, skipNet, tanhNet} {
+			name := []string{"maml", "maml", "anil", "anil", "metasgd"}[i]
+			t.Run(fmt.Sprintf("%s/%s/%s/%s", name, c.InnerLoss, c.OuterLoss, net.Activation), func(t *testing.T) {
+				c.Name, c.Steps, c.Rate, c.LearnRates = name, 3, 0.2, true
 				r, good := rand.New(rand.NewPCG(3, 3)), 0
 				for try := 0; good < 3 && try < 200; try++ {
 					l, task := setup[float64](t, r, c, net, 2, 3, 5)
