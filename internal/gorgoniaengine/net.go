@@ -2,6 +2,7 @@ package gorgoniaengine
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/warmstart-ml/warmstart/pkg/nn"
 )
@@ -57,4 +58,20 @@ func (n *Net) Params() []nn.Param {
 		at += t.Rows * t.Cols
 	}
 	return list
+}
+
+// start fills theta as the tensors say: each from a stream of its own, keyed by
+// the seed and its name.
+func (n *Net) start(seed uint64, theta []float32) {
+	for i, p := range n.Params() {
+		t, x := n.Tensors[i], theta[p.Offset:][:p.Size()]
+		if t.Fan == 0 {
+			for j := range x {
+				x[j] = t.Start
+			}
+			continue
+		}
+		limit := float32(math.Sqrt(1 / float64(t.Fan)))
+		nn.Uniform(seed, t.Name, x, -limit, limit)
+	}
 }

@@ -144,10 +144,11 @@ func finite[T kernel.Float](loss T, grad []T) error {
 // Predictor is an adapted model. It holds parameters of its own and is used by
 // one goroutine.
 type Predictor[T kernel.Float] struct {
-	theta []T
-	tape  *nn.Tape[T]
-	model *nn.Model
-	outer nn.Loss
+	theta   []T
+	out     int
+	forward func(theta, x []T, n int) []T
+	tape    *nn.Tape[T] // whose Forward it is; nil where pkg/nn does not compute it
+	outer   nn.Loss
 
 	updater Updater[T] // nil where there is none
 }
@@ -166,23 +167,34 @@ func (p *Predictor[T]) Updater() (Updater[T], bool) { return p.updater, p.update
 
 // newPredictor takes over theta, the model's parameters.
 func (b *base[T]) newPredictor(theta []T) (*Predictor[T], error) {
+	tape := nn.NewTape[T](b.model, 1)
+	p, err := NewPredictor(theta, b.model.Out(), b.outer, tape.Forward)
+	if err == nil {
+		p.tape = tape
+	}
+	return p, err
+}
+
+// NewPredictor makes a Predictor of parameters and of what computes out outputs a
+// sample from them: for learners that do not compute by pkg/nn. It takes over theta.
+func NewPredictor[T kernel.Float](theta []T, out int, outer nn.Loss, forward func(theta, x []T, n int) []T) (*Predictor[T], error) {
 	if !kernel.IsFinite(theta) {
 		return nil, fmt.Errorf("adapt: %w: the adapted parameters are not finite; a smaller rate or fewer steps may help", ErrDiverged)
 	}
-	return &Predictor[T]{theta: theta, tape: nn.NewTape[T](b.model, 1), model: b.model, outer: b.outer}, nil
+	return &Predictor[T]{theta: theta, out: out, forward: forward, outer: outer}, nil
 }
 
 // Predict fills y [n][out] for x [n][in], clipped where the learner clips.
 func (p *Predictor[T]) Predict(x []T, n int, y []T) {
-	y = y[:n*p.model.Out()]
-	copy(y, p.tape.Forward(p.theta, x, n))
+	y = y[:n*p.out]
+	copy(y, p.forward(p.theta, x, n))
 	nn.Clip(p.outer, y)
 }
 
 // Loss returns the outer loss of b under the adapted model.
 func (p *Predictor[T]) Loss(b *Batch[T]) T {
-	y := p.tape.Forward(p.theta, b.X, b.N)
-	return nn.Grad(p.outer, b.N, p.model.Out(), y, b.Y, b.W, make([]T, len(y)))
+	y := p.forward(p.theta, b.X, b.N)
+	return nn.Grad(p.outer, b.N, p.out, y, b.Y, b.W, make([]T, len(y)))
 }
 
 // Theta returns the adapted parameters of the model, which stay the Predictor's.
