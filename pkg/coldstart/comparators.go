@@ -17,6 +17,10 @@ type Comparators struct {
 	Alpha     float64  `json:"ses_alpha"` // weight of the newest value, 0 to 1
 	Scratch   []Choice `json:"scratch"`   // by shots, ascending
 	FineTuned []Choice `json:"finetuned"` // by shots, ascending; empty without a pooled model
+
+	// Nearest is how the pooled model is fine-tuned on the nearest job, by shots,
+	// ascending; empty where Tune had no training series to be near.
+	Nearest []Choice `json:"nearest,omitempty"`
 }
 
 // Choice is a way to fit a model to a support of so many shots.
@@ -49,6 +53,9 @@ func untuned() Comparators {
 		FineTuned: []Choice{{Kind: network, Steps: 10, Rate: 0.001}},
 	}
 }
+
+// untunedNearest stands in where comparators were chosen without training series.
+func untunedNearest() []Choice { return []Choice{{Kind: network, Steps: 30, Rate: 0.001}} }
 
 // scratchSearch is the small search of the method scratch: a linear model on the
 // window, and the base model's own network from random parameters.
@@ -98,7 +105,7 @@ func (c *Comparators) check() error {
 	if !(c.Alpha > 0 && c.Alpha <= 1) {
 		return fmt.Errorf("comparators: ses_alpha: found %g, expected above 0, up to 1", c.Alpha)
 	}
-	for _, x := range slices.Concat(c.Scratch, c.FineTuned) {
+	for _, x := range slices.Concat(c.Scratch, c.FineTuned, c.Nearest) {
 		known := x.Kind == linear && x.Precision > 0 || (x.Kind == network || x.Kind == head) && x.Rate > 0 && x.Steps > 0 && x.Steps <= 100_000
 		if !known {
 			return fmt.Errorf("comparators: found %+v, expected linear with a precision, or network or head with steps and rate", x)

@@ -26,6 +26,11 @@ type Options struct {
 	// Comparators are what Tune chose. nil: those of the model's config.json, and
 	// where it has none untuned ones, which the table says.
 	Comparators *Comparators
+
+	// Train are the series that the base model was trained on, for the method
+	// nearest, which is left out where there are none. A job's own series and its
+	// siblings may be among them: they are passed by.
+	Train []*taskshards.Series
 }
 
 func (o Options) withDefaults() Options {
@@ -99,7 +104,16 @@ func evaluate(b *Base, series []*taskshards.Series, o Options) (Table, error) {
 		return Table{}, err
 	}
 	t := Table{Comparators: c, LeftOut: out}
-	for _, m := range w.methods(o, c) {
+	ms := w.methods(o, c)
+	if b.Pooled != nil && len(o.Train) > 0 {
+		near, err := w.nearestMethods(o, c)
+		if err != nil {
+			return Table{}, err
+		}
+		at := slices.IndexFunc(ms, func(m method) bool { return m.name == "adapted" })
+		ms = slices.Insert(ms, at, near...)
+	}
+	for _, m := range ms {
 		if err := t.add(m, jobs); err != nil {
 			return Table{}, err
 		}
@@ -159,6 +173,26 @@ func (w *workshop) methods(o Options, c Comparators) []method {
 		fitted("adapted", k, w.adapted)
 	}
 	return ms
+}
+
+// nearestMethods are the rows of nearest.
+func (w *workshop) nearestMethods(o Options, c Comparators) (ms []method, err error) {
+	ns, err := neighbours(w.base, o.Train)
+	if err != nil || len(c.FineTuned) == 0 {
+		return nil, err
+	}
+	if len(c.Nearest) == 0 {
+		c.Nearest = untunedNearest()
+	}
+	for _, k := range slices.Sorted(slices.Values(o.Shots)) {
+		if k == 0 {
+			continue // nothing to be near to
+		}
+		ms = append(ms, method{"nearest", k, func(j *job) ([]float64, error) {
+			return w.neighbourly(ns, j, k, o.Support, nearest(c.Nearest, k), nearest(c.FineTuned, k))
+		}})
+	}
+	return ms, nil
 }
 
 // add scores a method on all jobs and appends its row. The last value is first,

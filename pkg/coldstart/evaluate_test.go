@@ -136,7 +136,7 @@ func TestNoMethodSeesTheFuture(t *testing.T) {
 		return v
 	})
 	for _, where := range []string{First, Recent} {
-		o := Options{Support: where}.withDefaults()
+		o := Options{Support: where, Train: fleet(4)}.withDefaults()
 		if where == Recent {
 			o.Score = 0.9
 		}
@@ -177,7 +177,7 @@ func forecasts(t *testing.T, b *Base, s *taskshards.Series, o Options) map[strin
 		t.Fatal(err, len(jobs))
 	}
 	out := make(map[string]forecast)
-	for _, m := range w.methods(o, untuned()) {
+	for _, m := range append(w.methods(o, untuned()), mustNearest(t, w, o)...) {
 		p, err := m.forecast(jobs[0])
 		if err != nil {
 			t.Fatal(err)

@@ -18,6 +18,7 @@ const (
 // job is one series, cut into windows and ready to be scored.
 type job struct {
 	name     string
+	group    string // its siblings'
 	interval float64
 	values   []float64 // segments end to end
 	begins   []int     // first position of each segment
@@ -41,7 +42,7 @@ const (
 // windows to score, 0 for all after the support; at most limit windows are
 // scored, evenly spread, 0 for all.
 func newJob(w *taskshards.Windower, s *taskshards.Series, most int, score float64, limit int) (*job, unfit) {
-	j := &job{name: s.Name, interval: s.Interval, scale: lastValueError(s), positive: true}
+	j := &job{name: s.Name, group: s.Group, interval: s.Interval, scale: lastValueError(s), positive: true}
 	if !(j.scale > 0) {
 		return nil, constant
 	}
@@ -92,11 +93,16 @@ func lastValueError(s *taskshards.Series) float64 {
 
 // support is the batch of k windows to adapt on.
 func (j *job) support(k int, where string) learner.Batch[float32] {
-	lo := 0
-	if where == Recent {
-		lo = j.scored[0] - k
-	}
+	lo := j.supportFrom(k, where)
 	return batch(j.ws, lo, lo+k)
+}
+
+// supportFrom is the first window of a support of k.
+func (j *job) supportFrom(k int, where string) int {
+	if where == Recent {
+		return j.scored[0] - k
+	}
+	return 0
 }
 
 func batch(ws *taskshards.Windows, lo, hi int) learner.Batch[float32] {

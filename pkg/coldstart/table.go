@@ -18,7 +18,7 @@ type Table struct {
 
 // Row is one method at one number of shots, averaged over jobs.
 type Row struct {
-	Method string     `json:"method"`  // last, seasonal, ses, scratch, pooled, finetuned, adapted
+	Method string     `json:"method"`  // last, seasonal, ses, scratch, pooled, finetuned, nearest, adapted
 	Shots  *int       `json:"shots"`   // null: all values before
 	MASE   float64    `json:"mase"`    // mean absolute error over the last value's own
 	MASECI [2]float64 `json:"mase_ci"` // 95 % bootstrap interval over jobs
@@ -97,7 +97,9 @@ func (t *Table) annotate(b *Base, o Options, note string, jobs []*job) {
 		say("%v", t.LeftOut)
 	}
 	if b.Pooled == nil {
-		say("the model has no pooled.safetensors: the rows pooled and finetuned are left out")
+		say("the model has no pooled.safetensors: the rows pooled, finetuned and nearest are left out")
+	} else if len(o.Train) == 0 {
+		say("the training series are not at hand: the row nearest is left out")
 	}
 	if note != "" {
 		say("%s", note)

@@ -18,7 +18,7 @@ const (
 
 // Tune chooses the comparators' hyper-parameters: for each number of shots those
 // with the least mean MASE over the training jobs. Options.Comparators is not
-// read.
+// read. With Options.Train, the same series as a rule, it chooses for nearest too.
 func Tune(b *Base, series []*taskshards.Series, o Options) (Comparators, error) {
 	c, err := tune(b, series, o)
 	if err != nil {
@@ -44,6 +44,10 @@ func tune(b *Base, series []*taskshards.Series, o Options) (c Comparators, err e
 	if err != nil {
 		return c, err
 	}
+	near, err := neighbours(b, o.Train)
+	if err != nil {
+		return c, err
+	}
 	c.Jobs, c.Alpha = len(jobs), chooseAlpha(jobs)
 	for _, k := range slices.Sorted(slices.Values(o.Shots)) {
 		if k == 0 {
@@ -61,6 +65,13 @@ func tune(b *Base, series []*taskshards.Series, o Options) (c Comparators, err e
 			return c, fmt.Errorf("finetuned: %w", err)
 		}
 		c.FineTuned = append(c.FineTuned, best)
+		if len(near) == 0 {
+			continue
+		}
+		if best, err = w.chooseNearest(near, jobs, k, o.Support, best); err != nil {
+			return c, fmt.Errorf("nearest: %w", err)
+		}
+		c.Nearest = append(c.Nearest, best)
 	}
 	return c, nil
 }

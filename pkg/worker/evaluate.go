@@ -43,6 +43,9 @@ func (e *engine) table(theta, pooled []float32) (any, error) {
 	}
 	test, train, byTime := e.members(load, base.Family.Generator.Seed)
 	options := coldstart.Options{Shots: s.Evaluation.Shots, Score: s.Evaluation.Score}
+	if !byTime { // else they are the jobs to score, of which the last fifth is not known yet
+		options.Train = train
+	}
 	comparators, err := coldstart.Tune(base, train, options)
 	if err != nil {
 		return nil, err
