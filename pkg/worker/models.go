@@ -14,6 +14,8 @@ type MLPOptions struct {
 	Activation string `json:"activation" default:"relu" enum:"relu|tanh|sigmoid|gelu" why:"relu is faster; tanh is smooth and bounded, which suits small regressions"`
 	Skip       bool   `json:"skip" default:"true" why:"a linear map from input to output beside the hidden layers: what is linear need not be learned by them"`
 	Norm       string `json:"norm,omitempty" enum:"none|batch|layer" why:"normalisation before each activation: batch by the samples at hand (as the MAML paper has it for images), layer within a sample; left out = none"`
+	Statistics string `json:"statistics,omitempty" enum:"batch|stored" why:"norm: batch only: normalise by the batch's own mean and variance, or by those kept with the parameters; left out = batch"`
+	PerStep    bool   `json:"per_step,omitempty" why:"norm: batch only: parameters, and stored statistics, of their own for every number of inner steps, as in MAML++"`
 	Init       string `json:"init,omitempty" enum:"he|glorot|normal" why:"how weights start, with biases of 0: he suits relu, glorot tanh, normal is the MAML paper's (deviation 0.01); left out = uniform in 1/sqrt(inputs), biases too"`
 }
 
@@ -24,6 +26,8 @@ type Conv4Options struct {
 	Norm       string `json:"norm" default:"batch" enum:"none|batch|layer" why:"normalisation before each activation; batch uses the samples at hand, the query's among themselves"`
 	Activation string `json:"activation" default:"relu" enum:"relu|tanh|sigmoid|gelu" why:"relu is faster"`
 	Skip       bool   `json:"skip,omitempty" default:"false" why:"a linear map from the whole input to the output beside the convolutions"`
+	Statistics string `json:"statistics,omitempty" enum:"batch|stored" why:"norm: batch only: normalise by the batch's own mean and variance, or by those kept with the parameters; left out = batch"`
+	PerStep    bool   `json:"per_step,omitempty" why:"norm: batch only: parameters, and stored statistics, of their own for every number of inner steps, as in MAML++"`
 	Init       string `json:"init,omitempty" enum:"he|glorot|normal" why:"how weights start, with biases of 0; left out = uniform in 1/sqrt(inputs), biases too"`
 }
 
@@ -35,6 +39,8 @@ type TCNOptions struct {
 	Activation string `json:"activation" default:"relu" enum:"relu|tanh|sigmoid|gelu" why:"relu is faster; tanh is bounded, which ridge on its features prefers"`
 	Norm       string `json:"norm,omitempty" enum:"none|batch|layer" why:"normalisation before each activation; left out = none"`
 	Skip       bool   `json:"skip" default:"true" why:"a linear map from the whole input to the output beside the blocks: what is linear need not be learned by them"`
+	Statistics string `json:"statistics,omitempty" enum:"batch|stored" why:"norm: batch only: normalise by the batch's own mean and variance, or by those kept with the parameters; left out = batch"`
+	PerStep    bool   `json:"per_step,omitempty" why:"norm: batch only: parameters, and stored statistics, of their own for every number of inner steps, as in MAML++"`
 	Init       string `json:"init,omitempty" enum:"he|glorot|normal" why:"how weights start, with biases of 0; left out = uniform in 1/sqrt(inputs), biases too"`
 }
 
