@@ -58,22 +58,59 @@ func (m *maml[T]) mutated(p placement, theta []T, task *Task[T]) []T {
 // one. Every mutant's error is above the tolerance by orders.
 func TestFiniteDifferencesCatchMisplacedRates(t *testing.T) {
 	for _, k := range []int{1, 3} {
-		r := rand.New(rand.NewPCG(6, uint64(k)))
-		l, task := setup[float64](t, r, Config{Name: "maml", Steps: k, Rate: 0.1, LearnRates: true}, tanhNet, 2, 2, 5)
-		theta := start(r, l)
-		m := l.(*maml[float64])
-		want, ok := differences(outerLoss(l, theta, &task), theta)
-		if !ok {
-			t.Fatal("a smooth model has a kink")
-		}
-		for _, p := range []placement{before, after, both, none} {
-			d := distance(m.mutated(p, theta, &task), want[:m.size])
-			if p == before && d > tolerance {
-				t.Errorf("K=%d, %s: relative error %.2g, expected at most %g", k, p, d, tolerance)
+		for _, c := range []Config{{Name: "maml", LearnRates: true}, {Name: "metasgd"}} {
+			r := rand.New(rand.NewPCG(6, uint64(k)))
+			c.Steps, c.Rate = k, 0.1
+			l, task := setup[float64](t, r, c, tanhNet, 2, 2, 5)
+			theta := start(r, l)
+			m := l.(*maml[float64])
+			want, ok := differences(outerLoss(l, theta, &task), theta)
+			if !ok {
+				t.Fatal("a smooth model has a kink")
 			}
-			if p != before && d < 1000*tolerance {
-				t.Errorf("K=%d, %s: relative error %.2g passes for right", k, p, d)
+			for _, p := range []placement{before, after, both, none} {
+				d := distance(m.mutated(p, theta, &task), want[:m.size])
+				if p == before && d > tolerance {
+					t.Errorf("%s K=%d, %s: relative error %.2g, expected at most %g", c.Name, k, p, d, tolerance)
+				}
+				if p != before && d < 1000*tolerance {
+					t.Errorf("%s K=%d, %s: relative error %.2g passes for right", c.Name, k, p, d)
+				}
 			}
 		}
 	}
+}
+
+// The weights of another outer step, or another set of a norm's parameters at one
+// of the passes, are no small errors either.
+func TestChecksCatchWrongWeightsAndSets(t *testing.T) {
+	r := rand.New(rand.NewPCG(7, 3))
+	c := Config{Name: "mamlpp", Steps: 3, Rate: 0.1, MSLSteps: 4}
+	l, task := setup[float64](t, r, c, normed("batch", true, 3), 2, 2, 5)
+	m := l.(*maml[float64])
+	theta, grad := startNormed(r, l), make([]float64, l.NumParams())
+	want, _ := differences(outerLoss(l, theta, &task), theta)
+	check := func(mutant string, wrong bool) {
+		t.Helper()
+		if _, err := l.Gradient(theta, &task, grad); err != nil {
+			t.Fatal(err)
+		}
+		if d := distance(grad, want); wrong != (d > 1000*tolerance) {
+			t.Errorf("%s: relative error %.2g", mutant, d)
+		}
+	}
+	check("none", false)
+	task.Step = 1
+	check("weights of the next outer step", true)
+	task.Step = 9
+	check("the last step alone", true)
+	task.Step = 0
+	for k := range m.support {
+		for _, wrong := range []int{k + 1, 3 - k} {
+			m.support[k].tape.SetStep(wrong)
+			check("support of another step's set", true)
+		}
+		m.support[k].tape.SetStep(k)
+	}
+	check("none, again", false)
 }
