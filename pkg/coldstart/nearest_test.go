@@ -171,3 +171,45 @@ func mustNearest(t *testing.T, w *workshop, o Options) []method {
 	}
 	return ms
 }
+
+// What is nearest is told from the support alone: here the job moves on in another
+// way after it, like another neighbour.
+func TestNearestSeesTheSupportAlone(t *testing.T) {
+	b := nearestConfig(t)
+	train := []*taskshards.Series{moving("zigzag", 1, 0, 1, 400), moving("swell", 1, 0, 1, 400)}
+	ns, err := neighbours(b, train)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := moving("swell", 2, 0, 1, 400).Segments[0].Values
+	early := moving("zigzag", 2, 0, 1, 24+10).Segments[0].Values
+	s := series("turns", 300, append(slices.Clone(early), later...)...)
+	jobs, _, err := newJobs(b, []*taskshards.Series{s}, Options{Shots: []int{10}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := closest(ns, jobs[0], b.Family.Lags, 10, First); n.name != "zigzag1" {
+		t.Errorf("nearest is %s, which the job is like after its support", n.name)
+	}
+}
+
+// Of equals the first by name, whatever the order they come in.
+func TestNearestOfEqualsIsTheFirstByName(t *testing.T) {
+	b := nearestConfig(t)
+	one := moving("waves", 1, 0, 1, 300)
+	two := *one
+	one.Name, one.Group, two.Name, two.Group = "b", "b", "a", "a"
+	jobs, _, err := newJobs(b, []*taskshards.Series{moving("walk", 2, 0, 1, 300)}, Options{Shots: []int{10}}, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, train := range [][]*taskshards.Series{{one, &two}, {&two, one}} {
+		ns, err := neighbours(b, train)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := closest(ns, jobs[0], b.Family.Lags, 10, First); n.name != "a" {
+			t.Errorf("of a and b, %s first, nearest is %s", train[0].Name, n.name)
+		}
+	}
+}
