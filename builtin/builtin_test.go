@@ -38,7 +38,7 @@ func TestG1_BuiltinIsWhatItsSpecDescribes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec, _, err := worker.BuiltinFamilies().ReadSpec("load.yaml", text, nil)
+	spec, _, err := worker.BuiltinKinds().ReadSpec("load.yaml", text, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -97,19 +97,22 @@ class Model:
         for part in ("contract", "family", "model", "learner", "inner", "outer"):
             if part not in config:
                 fail(f"{config_path}: {part}", "nothing", "it to be there")
+        if config.get("network"):  # the model's name is of a program's own; this is what it means
+            config = {**config, "model": {"name": config["network"]["name"], "options": {k: v for k, v in config["network"].items() if k != "name"}}}
         known("contract", config["contract"], [CONTRACT])
         known("model.name", config["model"]["name"], ["mlp"])
         known("learner.name", config["learner"]["name"], ["maml", "fomaml", "ridge", "pooled"])
         known("inner.loss", config["inner"]["loss"], ["mse", "huber"])
-        usual = {"family": None, "model": {"hidden", "activation", "skip"}, "learner": {"steps", "rate", "learn_rates", "zero_weight", "precision", "outlier"}}
+        usual = {"model": {"hidden", "activation", "skip", "init"}, "learner": {"steps", "rate", "learn_rates", "precision", "outlier"}}
+        training = {"zero_weight", "rate_max", "step_weights", "msl_steps", "first_order_steps"}  # of no meaning afterwards
         for part, keys in usual.items():
             for key, value in (config[part].get("options") or {}).items():
-                if keys and key not in keys and value:
+                if key not in keys | training and value and value not in ("none", "scalar"):
                     fail(f"{config_path}: {part}.{key}", json.dumps(value), "no such option: this reader does not know it")
         self.config, self.family, self.learner = config, config["family"]["name"], config["learner"]["name"]
         self.activation = option("model", "activation", "relu") or "relu"
         known("model.activation", self.activation, ["relu", "tanh"])
-        self.skip, self.hidden = option("model", "skip", False), option("model", "hidden", [])
+        self.skip, self.hidden = option("model", "skip", False), option("model", "hidden", []) or []
         self.steps, self.rate = option("learner", "steps", 1) or 1, option("learner", "rate", 0.01) or 0.01
         self.outlier = option("learner", "outlier", 0) or 0
         self.clip = CLIP if self.family == "load" else 0

@@ -72,10 +72,10 @@ class Stream:
 
 class Engine:
     """The training of one run. `unable` says what of its spec is not known here, "" where nothing is."""
-    KNOWN = {"family": {"shots", "test_shots", "query"}, "model": {"hidden"}, "learner": {"steps", "rate", "zero_weight"}, "inner": {"delta"}, "outer": {"delta"}}
+    KNOWN = {"family": {"shots", "test_shots", "query"}, "model": {"hidden", "init"}, "learner": {"steps", "rate", "zero_weight"}, "inner": {"delta"}, "outer": {"delta"}}
     def __init__(self, spec):
         self.spec, self.opt = spec, {part: dict(spec[part].get("options") or spec[part]) for part in self.KNOWN}
-        odd = [f"{part}.{k} {v}" for part in self.KNOWN for k, v in self.opt[part].items() if v and k not in self.KNOWN[part] and v not in ("mse", "relu")]
+        odd = [f"{part}.{k} {v}" for part in self.KNOWN for k, v in self.opt[part].items() if v and k not in self.KNOWN[part] and v not in ("mse", "relu", "none", "scalar")]
         self.unable = "not known here: " + ", ".join(odd) if odd else ""
         sizes, self.cuts = [1, *self.opt["model"]["hidden"], 1], [0]
         self.shapes = [shape for rows, out in zip(sizes, sizes[1:]) for shape in ((rows, out), (1, out))]

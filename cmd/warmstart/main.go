@@ -6,4 +6,4 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/worker"
 )
 
-func main() { warmstart.Main(worker.BuiltinFamilies()) }
+func main() { warmstart.Main(worker.BuiltinKinds()) }

@@ -6,4 +6,4 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/workerd"
 )
 
-func main() { workerd.Main(worker.BuiltinFamilies()) }
+func main() { workerd.Main(worker.BuiltinKinds()) }

@@ -98,7 +98,7 @@ func benchInner(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	race, err := newRace(env.families, spec, data, f.threads, f.batch)
+	race, err := newRace(env.kinds, spec, data, f.threads, f.batch)
 	if err != nil {
 		return err
 	}

@@ -14,7 +14,7 @@ func benchOnce(t *testing.T, args ...string) innerResult {
 	t.Helper()
 	var out, errs bytes.Buffer
 	args = append([]string{"bench", "inner", "--seconds", "0.001", "--json"}, args...)
-	if status := Run(args, &out, &errs, worker.BuiltinFamilies()); status != exitDone {
+	if status := Run(args, &out, &errs, worker.BuiltinKinds()); status != exitDone {
 		t.Fatalf("%v: exit %d: %s", args, status, errs.String())
 	}
 	var r innerResult
@@ -71,7 +71,7 @@ func TestBenchRefuses(t *testing.T) {
 		{[]string{"bench", "inner", "--family", "sinusiod"}, "sinusoid"}, {[]string{"bench", "inner", "--seconds", "NaN"}, "--seconds"},
 	} {
 		var out, errs bytes.Buffer
-		if status := Run(c.args, &out, &errs, worker.BuiltinFamilies()); status == exitDone || !strings.Contains(errs.String(), c.want) {
+		if status := Run(c.args, &out, &errs, worker.BuiltinKinds()); status == exitDone || !strings.Contains(errs.String(), c.want) {
 			t.Errorf("%v: exit %d, %q, want it to name %s", c.args, status, errs.String(), c.want)
 		}
 	}
@@ -79,7 +79,7 @@ func TestBenchRefuses(t *testing.T) {
 
 func TestBenchKernelPrintsALineAShape(t *testing.T) {
 	var out, errs bytes.Buffer
-	if status := Run([]string{"bench", "kernel", "--seconds", "0.001", "--shapes", "3x4x5,1x1x1", "--json"}, &out, &errs, worker.BuiltinFamilies()); status != exitDone {
+	if status := Run([]string{"bench", "kernel", "--seconds", "0.001", "--shapes", "3x4x5,1x1x1", "--json"}, &out, &errs, worker.BuiltinKinds()); status != exitDone {
 		t.Fatalf("exit %d: %s", status, errs.String())
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -43,7 +43,7 @@ type command struct {
 // environment is what a command may touch.
 type environment struct {
 	out, err io.Writer
-	families worker.Families
+	kinds    worker.Kinds
 	command  command
 }
 
@@ -61,7 +61,7 @@ func commands() []command {
 }
 
 // Run runs one command with these families and returns the exit status.
-func Run(args []string, stdout, stderr io.Writer, families worker.Families) int {
+func Run(args []string, stdout, stderr io.Writer, kinds worker.Kinds) int {
 	if len(args) == 0 || args[0] == "help" || args[0] == "-h" || args[0] == "--help" {
 		overview(stderr)
 		return exitUsage
@@ -85,7 +85,7 @@ func Run(args []string, stdout, stderr io.Writer, families worker.Families) int 
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := all[at].run(ctx, &environment{stdout, stderr, families, all[at]}, args[1:])
+	err := all[at].run(ctx, &environment{stdout, stderr, kinds, all[at]}, args[1:])
 	var wrong usageError
 	switch {
 	case err == nil:

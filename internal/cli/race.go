@@ -27,10 +27,10 @@ type race struct {
 	theta []float32
 }
 
-func newRace(families worker.Families, spec metatrain.RunSpec, data *taskshards.DataSet, threads, batch int) (*race, error) {
+func newRace(kinds worker.Kinds, spec metatrain.RunSpec, data *taskshards.DataSet, threads, batch int) (*race, error) {
 	r := &race{spec: spec, batch: batch}
 	for range threads {
-		l, err := worker.NewLoop(spec, families, data)
+		l, err := worker.NewLoop(spec, kinds, data)
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func (env *environment) completeInput(path string, data []byte, overrides []work
 	if skipBad {
 		overrides = append(overrides, worker.Override{Path: "family.skip_bad", Value: "true"})
 	}
-	spec, paths, err := env.families.ReadSpec(path, data, overrides)
+	spec, paths, err := env.kinds.ReadSpec(path, data, overrides)
 	if err != nil {
 		return in, err
 	}
@@ -63,7 +63,7 @@ func (env *environment) completeInput(path string, data []byte, overrides []work
 	if in.spec.Family, err = worker.WithoutReading(in.spec.Family); err != nil {
 		return in, err
 	}
-	if in.spec, err = env.families.Complete(in.spec, ds); err != nil {
+	if in.spec, err = env.kinds.Complete(in.spec, ds); err != nil {
 		return in, fmt.Errorf("%s: %w", path, err)
 	}
 	return in, nil

@@ -158,7 +158,7 @@ func superviseWorker(ctx context.Context, url string, logFile *os.File, log *slo
 
 // clusterWorker is the daemon of cmd/worker, with this program's families.
 func clusterWorker(ctx context.Context, env *environment, args []string) error {
-	err := workerd.Run(ctx, args, env.families)
+	err := workerd.Run(ctx, args, env.kinds)
 	if errors.Is(err, settings.ErrUsage) {
 		return usageError{err.Error()}
 	}
@@ -187,5 +187,5 @@ func embeddedWorker(ctx context.Context, env *environment, args []string) error 
 		return err
 	}
 	defer cl.Close()
-	return worker.Run(ctx, worker.Config{Log: log}, cl, env.families)
+	return worker.Run(ctx, worker.Config{Log: log}, cl, env.kinds)
 }

@@ -55,9 +55,9 @@ func train(ctx context.Context, env *environment, args []string) error {
 	}
 	switch {
 	case f.explain:
-		return env.families.Explain(env.out)
+		return env.kinds.Explain(env.out)
 	case f.schema:
-		schema, err := env.families.Schema()
+		schema, err := env.kinds.Schema()
 		if err == nil {
 			_, err = env.out.Write(schema)
 		}

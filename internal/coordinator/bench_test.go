@@ -24,7 +24,7 @@ const params = 1761
 // NATS, with worker and coordinator in one process. A worker hides it behind the shard it computes meanwhile.
 func BenchmarkLeaseRoundTrip(b *testing.B) {
 	ctx, c := embedded(b)
-	spec, _, err := worker.BuiltinFamilies().ReadSpec("bench.yaml", []byte(`
+	spec, _, err := worker.BuiltinKinds().ReadSpec("bench.yaml", []byte(`
 name: bench
 family: sinusoid
 meta_batch: 1

@@ -241,7 +241,7 @@ func (r *rig) work() {
 	ctx, cancel := context.WithCancel(r.ctx)
 	done := make(chan error, 1)
 	go func() {
-		done <- worker.RunSlots(ctx, worker.Config{BeatEvery: 50 * time.Millisecond}, 1, r.client, worker.BuiltinFamilies())
+		done <- worker.RunSlots(ctx, worker.Config{BeatEvery: 50 * time.Millisecond}, 1, r.client, worker.BuiltinKinds())
 	}()
 	r.t.Cleanup(func() {
 		cancel()
@@ -254,7 +254,7 @@ func (r *rig) work() {
 // spec is a small run.
 func (r *rig) spec(name string) metatrain.RunSpec {
 	r.t.Helper()
-	spec, _, err := worker.BuiltinFamilies().ReadSpec("spec.yaml", fmt.Appendf(nil, `
+	spec, _, err := worker.BuiltinKinds().ReadSpec("spec.yaml", fmt.Appendf(nil, `
 name: %s
 family: {name: sinusoid, shots: 3, query: 3}
 model: {hidden: [4]}

@@ -112,15 +112,21 @@ func build(config metatrain.ModelConfig) (*Base, error) {
 // BuildModel makes the network of a model's configuration for samples of a
 // shape.
 func BuildModel(config metatrain.ModelConfig, shape nn.Shape) (*nn.Model, error) {
-	net := nn.Config{}
-	if err := options(config.Model, &net); err != nil {
+	net, section := nn.Config{}, config.Model
+	if len(config.Network) > 0 { // the name and its options are another program's own
+		section.Options = config.Network
+	}
+	if err := options(section, &net); err != nil {
 		return nil, fmt.Errorf("model: %w", err)
+	}
+	if len(config.Network) == 0 {
+		net.Name = config.Model.Name
 	}
 	c, err := LearnerConfig(config)
 	if err != nil {
 		return nil, err
 	}
-	net.Name, net.InnerSteps = config.Model.Name, c.InnerSteps()
+	net.InnerSteps = c.InnerSteps()
 	return nn.Build(net, shape)
 }
 

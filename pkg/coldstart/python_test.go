@@ -260,6 +260,20 @@ func TestPythonAdaptsAsWeDo(t *testing.T) {
 		bases = append(bases, b)
 		commands = append(commands, []string{dir, "--data", data, "--shots", strconv.Itoa(c.shots), "--json"})
 	}
+	// A model of a program's own is read by what is recorded of it.
+	own := filepath.Join(commands[1][0], checkpoint.ConfigFile)
+	config, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	name, network := `"name":"mlp","options":`+cases[1].model, `"network":{"name":"mlp",`+cases[1].model[1:]
+	if !bytes.Contains(config, []byte(name)) {
+		t.Fatalf("the configuration has no %s: %s", name, config)
+	}
+	config = bytes.Replace(config, []byte(name), []byte(`"name":"ladder","options":{"rungs":2}`), 1)
+	if err := os.WriteFile(own, append([]byte("{"+network+","), config[1:]...), 0o644); err != nil {
+		t.Fatal(err)
+	}
 	for i, s := range readers(t, commands) {
 		c := cases[i]
 		l, err := learner.New[float32](bases[i].Learner, bases[i].Model)

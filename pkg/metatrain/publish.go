@@ -22,6 +22,8 @@ type ModelConfig struct {
 	Outer    LossSpec `json:"outer"`
 	// Shape is that of a sample, where the family does not tell it.
 	Shape Shape `json:"shape,omitzero"`
+	// Network is the model in full (nn.Config), where its name is of a program's own.
+	Network json.RawMessage `json:"network,omitempty"`
 	// Comparators are the hyper-parameters chosen on training members, which the cold-start table needs.
 	Comparators json.RawMessage `json:"comparators,omitempty"`
 }
@@ -164,7 +166,7 @@ func (r *run) files() (map[string][]byte, error) {
 		}
 		files[name] = data
 	}
-	config := ModelConfig{Contract: Contract, Family: r.spec.Family, Model: r.spec.Model, Learner: r.spec.Learner, Inner: r.spec.Inner, Outer: r.spec.Outer, Shape: r.spec.Shape}
+	config := ModelConfig{Contract: Contract, Family: r.spec.Family, Model: r.spec.Model, Learner: r.spec.Learner, Inner: r.spec.Inner, Outer: r.spec.Outer, Shape: r.spec.Shape, Network: r.spec.Network}
 	if r.evaluation != nil {
 		files[EvaluationFile] = r.evaluation
 		var err error

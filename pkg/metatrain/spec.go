@@ -99,6 +99,8 @@ type RunSpec struct {
 	// Shape is that of a sample, where the family's name and options alone don't tell it: it comes from the data, or from
 	// a program of the user's own. Zero for load and sinusoid.
 	Shape Shape `json:"shape,omitzero"`
+	// Network is the model in full, where its name is of a program's own: so that the published model needs no such program.
+	Network json.RawMessage `json:"network,omitempty"`
 }
 
 // Shape is what a sample of a family looks like. The zero value says nothing.
@@ -147,6 +149,9 @@ func (s *RunSpec) Validate() error {
 		if len(p.sec.Options) > 0 && !json.Valid(p.sec.Options) {
 			bad(p.name, "options that are no JSON", "an object")
 		}
+	}
+	if len(s.Network) > 0 && !json.Valid(s.Network) {
+		bad("network", "what is no JSON", "an object")
 	}
 	count := func(field string, v, lo, hi int64) {
 		if v < lo || v > hi {
@@ -265,15 +270,15 @@ func DecodeSpec(data []byte) (RunSpec, error) {
 	if _, err := dec.Token(); err != io.EOF {
 		return s, fmt.Errorf("%w: decode: more than one document", ErrSpec)
 	}
-	for _, sec := range []*Section{&s.Family, &s.Model, &s.Learner} {
-		if len(sec.Options) == 0 {
+	for name, raw := range map[string]*json.RawMessage{"family": &s.Family.Options, "model": &s.Model.Options, "learner": &s.Learner.Options, "network": &s.Network} {
+		if len(*raw) == 0 {
 			continue
 		}
 		var tight bytes.Buffer
-		if err := json.Compact(&tight, sec.Options); err != nil {
-			return s, fmt.Errorf("%w: options of %s: %v", ErrSpec, sec.Name, err)
+		if err := json.Compact(&tight, *raw); err != nil {
+			return s, fmt.Errorf("%w: options of %s: %v", ErrSpec, name, err)
 		}
-		sec.Options = tight.Bytes()
+		*raw = tight.Bytes()
 	}
 	return s, s.Validate()
 }

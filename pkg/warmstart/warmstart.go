@@ -1,9 +1,9 @@
 // Package warmstart is the warmstart command with families of one's own: a program of another module whose main is
 //
 //	func main() {
-//		families := worker.BuiltinFamilies()
+//		families := worker.BuiltinKinds()
 //		families["mine"] = worker.FamilyKind{...}
-//		warmstart.Main(families)
+//		warmstart.Main(kinds)
 //	}
 //
 // trains with them on the embedded stack (`mine train SPEC`), submits to a cluster (`mine train SPEC --cluster`), and is a
@@ -19,12 +19,12 @@ import (
 )
 
 // Main runs the command that the process's arguments name and exits.
-func Main(families worker.Families) {
-	os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr, families))
+func Main(kinds worker.Kinds) {
+	os.Exit(Run(os.Args[1:], os.Stdout, os.Stderr, kinds))
 }
 
 // Run runs one command and returns its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The embedded stack
 // starts this very program again for its workers, so that its main must end in Main, or in Run of its own arguments.
-func Run(args []string, stdout, stderr io.Writer, families worker.Families) int {
-	return cli.Run(args, stdout, stderr, families)
+func Run(args []string, stdout, stderr io.Writer, kinds worker.Kinds) int {
+	return cli.Run(args, stdout, stderr, kinds)
 }

@@ -46,12 +46,15 @@ type engine struct {
 }
 
 // newEngine builds what a spec describes. Its errors are the spec's own.
-func newEngine(spec metatrain.RunSpec, families Families, data *taskshards.DataSet) (*engine, error) {
-	family, err := families.Build(spec.Family, data)
+func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*engine, error) {
+	family, err := kinds.Families.Build(spec.Family, data)
 	if err != nil {
 		return nil, err
 	}
 	if spec.Shape, err = specShape(spec, family.Shape()); err != nil {
+		return nil, err
+	}
+	if spec.Network, err = kinds.network(spec, modelShape(family.Shape())); err != nil {
 		return nil, err
 	}
 	c, err := coldstart.LearnerConfig(modelConfig(&spec))
@@ -111,7 +114,7 @@ func (e *engine) checkTable() error {
 
 // modelConfig is what of a spec belongs to the published model.
 func modelConfig(s *metatrain.RunSpec) metatrain.ModelConfig {
-	return metatrain.ModelConfig{Contract: s.Contract, Family: s.Family, Model: s.Model, Learner: s.Learner, Inner: s.Inner, Outer: s.Outer, Shape: s.Shape}
+	return metatrain.ModelConfig{Contract: s.Contract, Family: s.Family, Model: s.Model, Learner: s.Learner, Inner: s.Inner, Outer: s.Outer, Shape: s.Shape, Network: s.Network}
 }
 
 // specShape is the shape that the spec records of a family's samples: none for those whose options tell it. One that is
@@ -127,10 +130,10 @@ func specShape(spec metatrain.RunSpec, s taskshards.Shape) (metatrain.Shape, err
 	return found, nil
 }
 
-// Complete checks a spec as CheckSpec does and returns it with what the data decides, the shape of a sample: that form is
-// to be submitted, since the published model is built from it.
-func (f Families) Complete(spec metatrain.RunSpec, data *taskshards.DataSet) (metatrain.RunSpec, error) {
-	e, err := newEngine(spec, f, data)
+// Complete checks a spec as CheckSpec does and returns it with what data and model decide, the shape of a sample and the
+// network: that form is to be submitted, since the published model is built from it.
+func (k Kinds) Complete(spec metatrain.RunSpec, data *taskshards.DataSet) (metatrain.RunSpec, error) {
+	e, err := newEngine(spec, k, data)
 	if err != nil {
 		return spec, err
 	}
@@ -138,8 +141,8 @@ func (f Families) Complete(spec metatrain.RunSpec, data *taskshards.DataSet) (me
 }
 
 // CheckSpec refuses a spec that an engine could not be built from: shapes that do not fit, losses without curvature.
-func (f Families) CheckSpec(spec metatrain.RunSpec, data *taskshards.DataSet) error {
-	_, err := newEngine(spec, f, data)
+func (k Kinds) CheckSpec(spec metatrain.RunSpec, data *taskshards.DataSet) error {
+	_, err := newEngine(spec, k, data)
 	return err
 }
 

@@ -24,7 +24,7 @@ evaluation: {tasks: 4, steps: [1, 2], pooled: true}
 func tinyEngine(t *testing.T, sets ...string) *engine {
 	t.Helper()
 	spec, _ := read(t, tiny, sets...)
-	e, err := newEngine(spec, BuiltinFamilies(), nil)
+	e, err := newEngine(spec, BuiltinKinds(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +304,7 @@ func TestTrainTellsTheOuterStep(t *testing.T) {
 	payload := func(options string, step int64) string {
 		spec, _ := read(t, tiny, "learner.name=maml")
 		spec.Learner.Options = json.RawMessage(options)
-		e, err := newEngine(spec, BuiltinFamilies(), nil)
+		e, err := newEngine(spec, BuiltinKinds(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -21,22 +21,22 @@ const keepEngines = 4
 
 // engines holds the engines of the runs at hand.
 type engines struct {
-	client   *client.Client
-	families Families
+	client *client.Client
+	kinds  Kinds
 
 	mu    sync.Mutex
 	ready map[string]*engine // by spec digest
 	order []string           // oldest first
 }
 
-func newEngines(c *client.Client, families Families) *engines {
-	return &engines{client: c, families: families, ready: map[string]*engine{}}
+func newEngines(c *client.Client, kinds Kinds) *engines {
+	return &engines{client: c, kinds: kinds, ready: map[string]*engine{}}
 }
 
 // skills are what this worker knows by name: a run of another program's own family is not for it.
 func (es *engines) skills() metatrain.Skills {
 	return metatrain.Skills{
-		Families: slices.Sorted(maps.Keys(es.families)), Models: modelNames(), Learners: slices.Sorted(maps.Keys(learnerOptions())),
+		Families: slices.Sorted(maps.Keys(es.kinds.Families)), Models: slices.Sorted(maps.Keys(es.kinds.Models)), Learners: slices.Sorted(maps.Keys(learnerOptions())),
 	}
 }
 
@@ -89,5 +89,5 @@ func (es *engines) build(spec metatrain.RunSpec, packed []byte) (e *engine, err 
 			return nil, err
 		}
 	}
-	return newEngine(spec, es.families, data)
+	return newEngine(spec, es.kinds, data)
 }

@@ -25,6 +25,15 @@ type FamilyKind struct {
 // Families are the kinds of tasks a worker knows, by name.
 type Families map[string]FamilyKind
 
+// Kinds are what a worker knows by name. A program of another module adds kinds of its own to the built-in ones.
+type Kinds struct {
+	Families Families
+	Models   Models
+}
+
+// BuiltinKinds are the families and models warmstart brings. The maps are the caller's to change.
+func BuiltinKinds() Kinds { return Kinds{BuiltinFamilies(), BuiltinModels()} }
+
 // BuiltinFamilies are the families warmstart brings.
 func BuiltinFamilies() Families {
 	return Families{

@@ -17,8 +17,8 @@ type Loop struct {
 }
 
 // NewLoop builds what a spec describes, with its data where the family has any.
-func NewLoop(spec metatrain.RunSpec, families Families, data *taskshards.DataSet) (*Loop, error) {
-	e, err := newEngine(spec, families, data)
+func NewLoop(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*Loop, error) {
+	e, err := newEngine(spec, kinds, data)
 	if err != nil {
 		return nil, err
 	}

@@ -1,10 +1,14 @@
 package worker
 
 import (
+	"bytes"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
 	"github.com/warmstart-ml/warmstart/pkg/strictyaml"
 )
 
@@ -75,20 +79,61 @@ type LayerOptions struct {
 	Layers     []LayerOptions `json:"layers,omitempty" why:"residual: the layers that are added to what came in"`
 }
 
-// modelOptions makes the options of each model there is.
-func modelOptions() map[string]any {
-	return map[string]any{"mlp": new(MLPOptions), "conv4": new(Conv4Options), "tcn": new(TCNOptions), "gru": new(GRUOptions), "layers": new(LayersOptions)}
+// ModelKind is how a model is described, configured and built.
+type ModelKind struct {
+	// Options returns a new struct with the tags of pkg/strictyaml: the keys under `model:`.
+	Options func() any
+	// Network says what the options (JSON of what Options returned) mean for samples of a shape. The spec and the published
+	// model record it, so that whoever reads them later needs no more than the layers of pkg/nn. nil: the name is a model
+	// of pkg/nn and the options are fields of nn.Config.
+	Network func(options json.RawMessage, s nn.Shape) (nn.Config, error)
 }
 
-func modelNames() []string { return slices.Sorted(maps.Keys(modelOptions())) }
+// Models are the kinds of models a worker knows, by name.
+type Models map[string]ModelKind
 
-func (f Families) modelSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
-	options, ok := modelOptions()[s.Name]
-	if !ok {
-		return metatrain.Section{}, unknown(doc, "model", s.Name, modelNames())
+// BuiltinModels are the models warmstart brings.
+func BuiltinModels() Models {
+	return Models{
+		"mlp":    {Options: func() any { return new(MLPOptions) }},
+		"conv4":  {Options: func() any { return new(Conv4Options) }},
+		"tcn":    {Options: func() any { return new(TCNOptions) }},
+		"gru":    {Options: func() any { return new(GRUOptions) }},
+		"layers": {Options: func() any { return new(LayersOptions) }},
 	}
+}
+
+// modelSection reads the model of a spec.
+func (k Kinds) modelSection(doc *strictyaml.Doc, s strictyaml.Section) (metatrain.Section, error) {
+	kind, ok := k.Models[s.Name]
+	if !ok {
+		return metatrain.Section{}, unknown(doc, "model", s.Name, slices.Sorted(maps.Keys(k.Models)))
+	}
+	options := kind.Options()
 	if err := doc.DecodeSection(s, options); err != nil {
 		return metatrain.Section{}, err
 	}
 	return section(s.Name, options)
+}
+
+// network is what a spec records of its model: nothing for one of pkg/nn. What is recorded already must be it.
+func (k Kinds) network(spec metatrain.RunSpec, s nn.Shape) (json.RawMessage, error) {
+	kind, ok := k.Models[spec.Model.Name]
+	if !ok {
+		return nil, fmt.Errorf("model %q is not known to this worker, which knows %v", spec.Model.Name, slices.Sorted(maps.Keys(k.Models)))
+	}
+	var found json.RawMessage
+	if kind.Network != nil {
+		c, err := kind.Network(spec.Model.Options, s)
+		if err != nil {
+			return nil, fmt.Errorf("model %s: %w", spec.Model.Name, err)
+		}
+		if found, err = json.Marshal(c); err != nil {
+			return nil, fmt.Errorf("model %s: %w", spec.Model.Name, err)
+		}
+	}
+	if len(spec.Network) > 0 && !bytes.Equal(spec.Network, found) {
+		return nil, fmt.Errorf("model %s is %s here, the spec says %s: this worker's is of another release", spec.Model.Name, found, spec.Network)
+	}
+	return found, nil
 }

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -22,14 +23,14 @@ func check(t *testing.T, text string, sets ...string) error {
 	if spec.Family.Name == "omniglot" {
 		ds = dots(t, 40)
 	}
-	return BuiltinFamilies().CheckSpec(spec, ds)
+	return BuiltinKinds().CheckSpec(spec, ds)
 }
 
 const omniglot = "family: {name: omniglot, size: 8, characters: {train: 24, validate: 8}}\n"
 
 // Every model and learner there is can be had by its name alone on a family that it suits.
 func TestEveryModelAndLearnerBuilds(t *testing.T) {
-	for name := range modelOptions() {
+	for name := range BuiltinModels() {
 		for _, text := range []string{"family: load\n", omniglot} {
 			if name == "layers" {
 				text += "model: {name: layers, layers: [{kind: flatten}, {kind: dense, units: 4}, {kind: batchnorm, per_step: true}, {kind: gelu}]}"
@@ -62,8 +63,8 @@ func TestLayerKeysAreTheLayers(t *testing.T) {
 	if want := nn.LayerKinds(); !slices.Equal(slices.Sorted(slices.Values(kinds)), want) {
 		t.Errorf("model: layers knows %v, the package nn %v", kinds, want)
 	}
-	if want := nn.ModelNames(); !slices.Equal(modelNames(), want) {
-		t.Errorf("specs know models %v, the package nn %v", modelNames(), want)
+	if want, known := nn.ModelNames(), slices.Sorted(maps.Keys(BuiltinModels())); !slices.Equal(known, want) {
+		t.Errorf("specs know models %v, the package nn %v", known, want)
 	}
 	tags := func(typ reflect.Type) (out []string) {
 		for i := range typ.NumField() {
@@ -114,7 +115,7 @@ func TestG7_WrongModelsAreNamed(t *testing.T) {
 func TestLoadTrainsOverTime(t *testing.T) {
 	for _, model := range []string{"tcn", "gru"} {
 		spec, _ := read(t, "family: load\nlearner: maml\nevaluation: {table: false}\n", "model.name="+model)
-		e, err := newEngine(spec, BuiltinFamilies(), nil)
+		e, err := newEngine(spec, BuiltinKinds(), nil)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -162,7 +162,7 @@ func TestProtocolSpecIsOne(t *testing.T) {
 	for _, text := range examples(protocol(t), "json")["RunSpec"] {
 		spec, err := metatrain.DecodeSpec([]byte(text))
 		if err == nil {
-			err = BuiltinFamilies().CheckSpec(spec, nil)
+			err = BuiltinKinds().CheckSpec(spec, nil)
 		}
 		if err != nil {
 			t.Error(err)

@@ -25,7 +25,7 @@ learner: %s
 evaluation: {table: false}
 bits: any
 `, learner))
-			e, err := newEngine(spec, BuiltinFamilies(), nil)
+			e, err := newEngine(spec, BuiltinKinds(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,13 +12,13 @@ import (
 // RunSlots runs several workers side by side in one process, each with a life of its own: one whose work failed begins
 // another, which remembers nothing. Each life has an id of its own, which begins with cfg.ID or the host's name. It
 // returns nil when ctx ends, else the first error that a new life does not mend.
-func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, families Families) error {
+func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, kinds Kinds) error {
 	together, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
 	for range slots {
 		all.Go(func() {
-			if err := lives(together, cfg, c, families); err != nil {
+			if err := lives(together, cfg, c, kinds); err != nil {
 				cancel(err)
 			}
 		})
@@ -31,7 +31,7 @@ func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, fami
 }
 
 // lives runs one worker life after another. One after a long life begins at once, after short ones ever later.
-func lives(ctx context.Context, cfg Config, c *client.Client, families Families) error {
+func lives(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	name, wait := cfg.ID, firstRest
 	for ctx.Err() == nil {
 		began := time.Now()
@@ -39,7 +39,7 @@ func lives(ctx context.Context, cfg Config, c *client.Client, families Families)
 		if name != "" {
 			cfg.ID = newID(name)
 		}
-		if err := Run(ctx, cfg, c, families); !errors.Is(err, ErrRestart) {
+		if err := Run(ctx, cfg, c, kinds); !errors.Is(err, ErrRestart) {
 			return err
 		}
 		if time.Since(began) > longLife {

@@ -32,7 +32,7 @@ func readSpec(text string, sets ...string) (metatrain.RunSpec, []string, error) 
 		path, value, _ := strings.Cut(s, "=")
 		over = append(over, Override{path, value})
 	}
-	return BuiltinFamilies().ReadSpec("spec.yaml", []byte(text), over)
+	return BuiltinKinds().ReadSpec("spec.yaml", []byte(text), over)
 }
 
 func options[O any](t *testing.T, s metatrain.Section) O {
@@ -45,7 +45,7 @@ func options[O any](t *testing.T, s metatrain.Section) O {
 }
 
 func TestTagsAreRight(t *testing.T) {
-	for _, g := range BuiltinFamilies().groups() {
+	for _, g := range BuiltinKinds().groups() {
 		if err := strictyaml.CheckTags(g.Struct); err != nil {
 			t.Errorf("%s: %v", g.Title, err)
 		}
@@ -60,7 +60,7 @@ func TestThreeLinesAreASpec(t *testing.T) {
 	if strings.Contains(string(spec.Family.Options), "traces") {
 		t.Errorf("the path stands in the options, and so in the digest: %s", spec.Family.Options)
 	}
-	if err := BuiltinFamilies().CheckSpec(spec, nil); err != nil {
+	if err := BuiltinKinds().CheckSpec(spec, nil); err != nil {
 		t.Error(err)
 	}
 }
@@ -149,7 +149,7 @@ func TestG7_CheckSpecRefusesEarly(t *testing.T) {
 	} {
 		spec, _, err := readSpec(text)
 		if err == nil {
-			err = BuiltinFamilies().CheckSpec(spec, nil)
+			err = BuiltinKinds().CheckSpec(spec, nil)
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, expected a refusal that names %q", text, err, want)
@@ -160,8 +160,8 @@ func TestG7_CheckSpecRefusesEarly(t *testing.T) {
 // A family of the user's own trains, and has a table: its shape goes into the spec, and so into what is published. A shape
 // that is not the family's is refused before the training.
 func TestOwnFamilies(t *testing.T) {
-	own := BuiltinFamilies()
-	own["own"] = FamilyKind{Options: func() any { return new(SinusoidOptions) }, Learner: "maml", Build: func(json.RawMessage, *taskshards.DataSet) (taskshards.Family, error) {
+	own := BuiltinKinds()
+	own.Families["own"] = FamilyKind{Options: func() any { return new(SinusoidOptions) }, Learner: "maml", Build: func(json.RawMessage, *taskshards.DataSet) (taskshards.Family, error) {
 		return taskshards.NewSinusoid(taskshards.Config{Name: "sinusoid", Shots: []int{3}, Query: 3})
 	}}
 	spec, _, err := own.ReadSpec("spec.yaml", []byte("family: own"), nil)
@@ -231,7 +231,7 @@ func TestDefaultsAgree(t *testing.T) {
 
 func TestExplainNamesEveryKey(t *testing.T) {
 	var out bytes.Buffer
-	if err := BuiltinFamilies().Explain(&out); err != nil {
+	if err := BuiltinKinds().Explain(&out); err != nil {
 		t.Fatal(err)
 	}
 	var walk func(typ reflect.Type, path string)
@@ -251,7 +251,7 @@ func TestExplainNamesEveryKey(t *testing.T) {
 			}
 		}
 	}
-	for _, g := range BuiltinFamilies().groups() {
+	for _, g := range BuiltinKinds().groups() {
 		walk(reflect.TypeOf(g.Struct), g.Name+": ")
 	}
 }
@@ -259,7 +259,7 @@ func TestExplainNamesEveryKey(t *testing.T) {
 // The schema in the repository is that of the specs this build reads: go test ./pkg/worker -run Schema -update
 func TestSchemaIsCurrent(t *testing.T) {
 	const path = "../../docs/spec.schema.json"
-	want, err := BuiltinFamilies().Schema()
+	want, err := BuiltinKinds().Schema()
 	if err != nil {
 		t.Fatal(err)
 	}

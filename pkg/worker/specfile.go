@@ -38,9 +38,9 @@ type SpecFile struct {
 type Override struct{ Path, Value string }
 
 // ReadSpec reads a spec file, with the overrides on it and the family's preset below it, and refuses whatever no
-// worker with these families could run. Paths of data come back apart: they are read by the caller, whose digest of
+// worker of these kinds could run. Paths of data come back apart: they are read by the caller, whose digest of
 // their content makes the spec complete.
-func (f Families) ReadSpec(file string, data []byte, overrides []Override) (spec metatrain.RunSpec, paths []string, err error) {
+func (k Kinds) ReadSpec(file string, data []byte, overrides []Override) (spec metatrain.RunSpec, paths []string, err error) {
 	doc, err := strictyaml.Parse(file, data)
 	if err != nil {
 		return spec, nil, err
@@ -50,14 +50,14 @@ func (f Families) ReadSpec(file string, data []byte, overrides []Override) (spec
 			return spec, nil, err
 		}
 	}
-	if err := f.underlay(doc); err != nil {
+	if err := k.underlay(doc); err != nil {
 		return spec, nil, err
 	}
-	return f.decode(doc)
+	return k.decode(doc)
 }
 
 // underlay lays the preset of the document's family below it. A section given without its name gets the usual one.
-func (f Families) underlay(doc *strictyaml.Doc) error {
+func (k Kinds) underlay(doc *strictyaml.Doc) error {
 	unnamed := func(section, usual string, name func(*SpecFile) string) string {
 		var s SpecFile
 		_ = doc.Decode(&s) // what is wrong is reported when the whole is decoded
@@ -67,7 +67,7 @@ func (f Families) underlay(doc *strictyaml.Doc) error {
 		_ = doc.Set(section+".name", usual)
 		return usual
 	}
-	kind, ok := f[unnamed("family", "load", func(s *SpecFile) string { return s.Family.Name })]
+	kind, ok := k.Families[unnamed("family", "load", func(s *SpecFile) string { return s.Family.Name })]
 	if !ok {
 		return nil
 	}
@@ -81,7 +81,7 @@ func (f Families) underlay(doc *strictyaml.Doc) error {
 	return nil
 }
 
-func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []string, err error) {
+func (k Kinds) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []string, err error) {
 	var s SpecFile
 	if err := doc.Decode(&s); err != nil {
 		return spec, nil, err
@@ -94,9 +94,9 @@ func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []s
 	if s.Bits != metatrain.BitsContract { // so that a spec's stored form is as before there was a choice
 		spec.Bits = s.Bits
 	}
-	kind, ok := f[s.Family.Name]
+	kind, ok := k.Families[s.Family.Name]
 	if !ok {
-		return spec, nil, unknown(doc, "family", s.Family.Name, slices.Sorted(maps.Keys(f)))
+		return spec, nil, unknown(doc, "family", s.Family.Name, slices.Sorted(maps.Keys(k.Families)))
 	}
 	options := kind.Options()
 	errs := []error{doc.DecodeSection(s.Family, options)}
@@ -106,7 +106,7 @@ func (f Families) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []s
 	spec.Family, err = section(s.Family.Name, options)
 	errs = append(errs, err)
 	var e error
-	spec.Model, e = f.modelSection(doc, s.Model)
+	spec.Model, e = k.modelSection(doc, s.Model)
 	errs = append(errs, e)
 	spec.Learner, e = learnerSection(doc, s.Learner)
 	errs = append(errs, e)
@@ -130,13 +130,13 @@ func unknown(doc *strictyaml.Doc, path, found string, known []string) error {
 }
 
 // groups describes every key of a spec.
-func (f Families) groups() []strictyaml.Group {
+func (k Kinds) groups() []strictyaml.Group {
 	g := []strictyaml.Group{{Title: "RunSpec", Struct: SpecFile{}}}
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		g = append(g, strictyaml.Group{Path: "family", Name: name, Title: "family: " + name, Struct: f[name].Options()})
+	for _, name := range slices.Sorted(maps.Keys(k.Families)) {
+		g = append(g, strictyaml.Group{Path: "family", Name: name, Title: "family: " + name, Struct: k.Families[name].Options()})
 	}
-	for _, name := range modelNames() {
-		g = append(g, strictyaml.Group{Path: "model", Name: name, Title: "model: " + name, Struct: modelOptions()[name]})
+	for _, name := range slices.Sorted(maps.Keys(k.Models)) {
+		g = append(g, strictyaml.Group{Path: "model", Name: name, Title: "model: " + name, Struct: k.Models[name].Options()})
 	}
 	for _, name := range slices.Sorted(maps.Keys(learnerOptions())) {
 		g = append(g, strictyaml.Group{Path: "learner", Name: name, Title: "learner: " + name, Struct: learnerOptions()[name]})
@@ -145,12 +145,12 @@ func (f Families) groups() []strictyaml.Group {
 }
 
 // Explain writes every key with its unit, default and reason, then what each family changes in the defaults.
-func (f Families) Explain(w io.Writer) error {
-	if err := strictyaml.Explain(w, f.groups()...); err != nil {
+func (k Kinds) Explain(w io.Writer) error {
+	if err := strictyaml.Explain(w, k.groups()...); err != nil {
 		return err
 	}
-	for _, name := range slices.Sorted(maps.Keys(f)) {
-		if _, err := fmt.Fprintf(w, "\nfamily %s puts these in place of the defaults above\n%s", name, f[name].Preset); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(k.Families)) {
+		if _, err := fmt.Fprintf(w, "\nfamily %s puts these in place of the defaults above\n%s", name, k.Families[name].Preset); err != nil {
 			return err
 		}
 	}
@@ -158,7 +158,7 @@ func (f Families) Explain(w io.Writer) error {
 }
 
 // Schema is the JSON schema of a spec file.
-func (f Families) Schema() ([]byte, error) { return strictyaml.Schema(f.groups()...) }
+func (k Kinds) Schema() ([]byte, error) { return strictyaml.Schema(k.groups()...) }
 
 // modelShape is a family's shape as a model takes it.
 func modelShape(s taskshards.Shape) nn.Shape {

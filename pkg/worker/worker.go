@@ -72,7 +72,7 @@ func (j *job) unwanted() bool {
 }
 
 // Run works until ctx ends (nil) or the worker should begin another life (ErrRestart). c stays the caller's.
-func Run(ctx context.Context, cfg Config, c *client.Client, families Families) error {
+func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	cfg = cfg.withDefaults()
 	thetas, err := newThetas(c)
 	if err != nil {
@@ -80,7 +80,7 @@ func Run(ctx context.Context, cfg Config, c *client.Client, families Families) e
 	}
 	defer thetas.close()
 	w := &worker{
-		cfg: cfg, client: c, engines: newEngines(c, families), thetas: thetas,
+		cfg: cfg, client: c, engines: newEngines(c, kinds), thetas: thetas,
 		jobs: make(chan *job, maxHolding), done: make(chan *job, maxHolding),
 		holding: map[uint64]*job{}, room: make(chan struct{}, 1),
 	}

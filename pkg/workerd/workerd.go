@@ -1,7 +1,7 @@
 // Package workerd is the worker daemon: flags, the connection to NATS, one worker for each core. A program of another
 // module whose main is
 //
-//	func main() { workerd.Main(families) }
+//	func main() { workerd.Main(kinds) }
 //
 // is cmd/worker with families of its own. It links no servers; pkg/warmstart is the whole command line.
 package workerd
@@ -22,13 +22,13 @@ import (
 )
 
 // Main runs the daemon by the process's arguments until it is interrupted, and exits.
-func Main(families worker.Families) {
+func Main(kinds worker.Kinds) {
 	ctx, _ := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	os.Exit(settings.Exit("worker", Run(ctx, os.Args[1:], families)))
+	os.Exit(settings.Exit("worker", Run(ctx, os.Args[1:], kinds)))
 }
 
 // Run works for whichever coordinator leads until ctx ends, which is no error.
-func Run(ctx context.Context, args []string, families worker.Families) error {
+func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 	fs := flag.NewFlagSet("worker", flag.ContinueOnError)
 	var common wiring.Common
 	var nats wiring.NATS
@@ -57,5 +57,5 @@ func Run(ctx context.Context, args []string, families worker.Families) error {
 		return err
 	}
 	defer c.Close()
-	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, families)
+	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, kinds)
 }
