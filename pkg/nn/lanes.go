@@ -93,16 +93,22 @@ func (w wide) RBackward(_, _ LaneParams, _ LaneSink, n int, s *Signals[float32])
 }
 
 // laneDense is dense over lanes. Its gradient is made in panels that stay in the
-// first cache.
+// first cache. The weights are walked in chunks that stay in the second: all that
+// a pass does with a chunk is done before the next.
 type laneDense struct {
 	lo, in, out int
 	one         []float32 // a single element of ones
 	panel       []float32
 	rows, cols  int // of a panel
+	inputs      int // of a chunk of rows of the weights, whole panels
+	outputs     int // of a chunk of columns
 }
 
-// panelElements bounds a panel: 16 kB.
-const panelElements = 256
+// A panel has at most panelElements (16 kB), a chunk chunkElements (128 kB).
+const (
+	panelElements = 256
+	chunkElements = 2048
+)
 
 func newLaneDense(s step) *laneDense {
 	l := &laneDense{lo: s.lo, in: s.in[0], out: s.out[0], one: kernel.NewLanes(1), panel: kernel.NewLanes(panelElements)}
@@ -114,6 +120,8 @@ func newLaneDense(s step) *laneDense {
 	if l.rows == 0 {
 		l.rows, l.cols = strip, panelElements/strip/strip*strip
 	}
+	l.inputs = max(chunkElements/l.out/l.rows, 1) * l.rows
+	l.outputs = max(chunkElements/l.in/strip, 1) * strip
 	return l
 }
 
@@ -129,35 +137,45 @@ func (l *laneDense) RForward(theta, dir LaneParams, n int, s *Signals[float32]) 
 }
 
 func (l *laneDense) forward(start kernel.Start, w LaneParams, n int, x, y []float32) {
-	bias := w.from(l.lo + l.in*l.out)
-	kernel.LaneGemm(start, bias, n, l.out, l.in, rows(x, l.in), w.matrix(l.lo, l.out, 1), y, l.out)
+	for j := 0; j < l.out; j += l.outputs {
+		bias := w.from(l.lo + l.in*l.out + j)
+		kernel.LaneGemm(start, bias, n, min(l.outputs, l.out-j), l.in, rows(x, l.in), w.matrix(l.lo+j, l.out, 1), y[j*Lanes:], l.out)
+	}
 }
 
 func (l *laneDense) Backward(theta LaneParams, to LaneSink, n int, s *Signals[float32]) {
-	if s.DX != nil {
-		l.back(kernel.FromZero, theta, n, s.DY, s.DX)
+	for i := 0; i < l.in; i += l.inputs {
+		m := min(l.inputs, l.in-i)
+		if s.DX != nil {
+			l.back(kernel.FromZero, theta, n, i, m, s.DY, s.DX)
+		}
+		l.gradient(to, n, i, m, s.X, s.DY, nil, nil)
 	}
-	l.gradient(to, n, s.X, s.DY, nil, nil)
+	l.bias(to, n, s.DY)
 }
 
 func (l *laneDense) RBackward(theta, dir LaneParams, to LaneSink, n int, s *Signals[float32]) {
-	if s.RDX != nil {
-		l.back(kernel.FromZero, theta, n, s.RDY, s.RDX)
-		l.back(kernel.FromC, dir, n, s.DY, s.RDX)
+	for i := 0; i < l.in; i += l.inputs {
+		m := min(l.inputs, l.in-i)
+		if s.RDX != nil {
+			l.back(kernel.FromZero, theta, n, i, m, s.RDY, s.RDX)
+			l.back(kernel.FromC, dir, n, i, m, s.DY, s.RDX)
+		}
+		l.gradient(to, n, i, m, s.X, s.RDY, s.RX, s.DY)
 	}
-	l.gradient(to, n, s.X, s.RDY, s.RX, s.DY)
+	l.bias(to, n, s.RDY)
 }
 
-// back starts or goes on with y W^T.
-func (l *laneDense) back(start kernel.Start, w LaneParams, n int, y, x []float32) {
-	kernel.LaneGemm(start, nil, n, l.in, l.out, rows(y, l.out), w.matrix(l.lo, 1, l.out), x, l.in)
+// back starts or goes on with y W^T for the m inputs from i on.
+func (l *laneDense) back(start kernel.Start, w LaneParams, n, i, m int, y, x []float32) {
+	kernel.LaneGemm(start, nil, n, m, l.out, rows(y, l.out), w.matrix(l.lo+i*l.out, 1, l.out), x[i*Lanes:], l.in)
 }
 
 // gradient hands on the sums over samples of x y^T + u v^T (nil u: the first
-// alone), and of y.
-func (l *laneDense) gradient(to LaneSink, n int, x, y, u, v []float32) {
-	for i := 0; i < l.in; i += l.rows {
-		m := min(l.rows, l.in-i)
+// alone) for the inputs from lo on, many of them.
+func (l *laneDense) gradient(to LaneSink, n, lo, many int, x, y, u, v []float32) {
+	for i := lo; i < lo+many; i += l.rows {
+		m := min(l.rows, lo+many-i)
 		for j := 0; j < l.out; j += l.cols {
 			w := min(l.cols, l.out-j)
 			kernel.LaneGemm(kernel.FromZero, nil, m, w, n, turned(x, l.in, i), from(y, l.out, j), l.panel, w)
@@ -167,6 +185,10 @@ func (l *laneDense) gradient(to LaneSink, n int, x, y, u, v []float32) {
 			l.hand(to, i, j, m, w)
 		}
 	}
+}
+
+// bias hands on the sums over samples of y.
+func (l *laneDense) bias(to LaneSink, n int, y []float32) {
 	for j := 0; j < l.out; j += panelElements {
 		w := min(panelElements, l.out-j)
 		kernel.LaneGemm(kernel.FromZero, nil, 1, w, n, kernel.Operand{X: l.one}, from(y, l.out, j), l.panel, w)
