@@ -67,6 +67,9 @@ func LaneGemm(start Start, bias []float32, m, n, k int, a, b Operand, c []float3
 		a, b = Operand{X: b.X, Col: b.Row}, Operand{X: a.X, Row: a.Col, Col: a.Row}
 		m, n, cr = 1, m, m
 	}
+	if k > 0 && k <= Block && laneStrips(start, bias, m, n, k, &a, &b, c, cr) {
+		return
+	}
 	rows := even(m, laneRows(), 1)
 	for i := 0; i < m; i += rows {
 		laneBlocks(start, bias, min(rows, m-i), n, k, a.at(i, 0), b, c[i*cr*Lanes:], cr)
@@ -84,7 +87,7 @@ const laneJoin = 16
 // laneBlocks computes a strip of at most laneRows rows.
 func laneBlocks(start Start, bias []float32, m, n, k int, a, b Operand, c []float32, cr int) {
 	if k <= Block {
-		if k == 0 || !laneTiles(start, bias, m, n, k, a, b, c, cr) {
+		if k == 0 || !laneStrips(start, bias, m, n, k, &a, &b, c, cr) {
 			lanePlain(start, bias, m, n, k, a, b, c, cr)
 		}
 		return

@@ -34,9 +34,9 @@ func laneDotAVX2(n int, x, y, acc *float32)
 //go:noescape
 func laneSumAVX2(n int, dst, x *float32, mask *uint32)
 
-// laneTiles computes a strip of k > 0 terms in one block, and reports whether this
-// processor has a kernel for it.
-func laneTiles(start Start, bias []float32, m, n, k int, a, b Operand, c []float32, cr int) bool {
+// laneStrips computes a product of k > 0 terms in one block, and reports whether
+// this processor has a kernel for it.
+func laneStrips(start Start, bias []float32, m, n, k int, a, b *Operand, c []float32, cr int) bool {
 	if level == 0 {
 		return false
 	}
@@ -46,23 +46,29 @@ func laneTiles(start Start, bias []float32, m, n, k int, a, b Operand, c []float
 	}
 	const bytes = 4 * Lanes
 	wb := 4 * b.width()
-	if level == 2 {
-		if b.Shared {
-			laneTileSharedAVX512(n, k, &a.X[0], a.Row*bytes, a.Col*bytes, &b.X[0], b.Row*wb, b.Col*wb, s, int(start), &c[0], cr*bytes, m)
-		} else {
-			laneTileAVX512(n, k, &a.X[0], a.Row*bytes, a.Col*bytes, &b.X[0], b.Row*wb, b.Col*wb, s, int(start), &c[0], cr*bytes, m)
+	ar, ac, br, bc := a.Row*bytes, a.Col*bytes, b.Row*wb, b.Col*wb
+	rows := even(m, laneRows(), 1)
+	for i := 0; i < m; i += rows {
+		x, y, z := &a.X[i*a.Row*Lanes], &b.X[0], &c[i*cr*Lanes]
+		strip := min(rows, m-i)
+		switch {
+		case level == 2 && b.Shared:
+			laneTileSharedAVX512(n, k, x, ar, ac, y, br, bc, s, int(start), z, cr*bytes, strip)
+		case level == 2:
+			laneTileAVX512(n, k, x, ar, ac, y, br, bc, s, int(start), z, cr*bytes, strip)
+		case b.Shared:
+			laneTileSharedAVX2(n, k, x, ar, ac, y, br, bc, s, int(start), z, cr*bytes, strip)
+			x, z = &a.X[i*a.Row*Lanes+8], &c[i*cr*Lanes+8]
+			laneTileSharedAVX2(n, k, x, ar, ac, y, br, bc, s, int(start), z, cr*bytes, strip)
+		default:
+			laneTileAVX2(n, k, x, ar, ac, y, br, bc, s, int(start), z, cr*bytes, strip)
+			x, y, z = &a.X[i*a.Row*Lanes+8], &b.X[8], &c[i*cr*Lanes+8]
+			upper := s
+			if s != nil {
+				upper = &bias[8]
+			}
+			laneTileAVX2(n, k, x, ar, ac, y, br, bc, upper, int(start), z, cr*bytes, strip)
 		}
-		return true
-	}
-	for half := 0; half < Lanes; half += 8 {
-		if b.Shared {
-			laneTileSharedAVX2(n, k, &a.X[half], a.Row*bytes, a.Col*bytes, &b.X[0], b.Row*wb, b.Col*wb, s, int(start), &c[half], cr*bytes, m)
-			continue
-		}
-		if s != nil {
-			s = &bias[half]
-		}
-		laneTileAVX2(n, k, &a.X[half], a.Row*bytes, a.Col*bytes, &b.X[half], b.Row*wb, b.Col*wb, s, int(start), &c[half], cr*bytes, m)
 	}
 	return true
 }

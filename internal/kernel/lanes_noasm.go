@@ -8,7 +8,7 @@ func laneRows() int { return maxLaneRows }
 
 // Without assembly nothing is done ahead of plain Go.
 
-func laneTiles(start Start, bias []float32, m, n, k int, a, b Operand, c []float32, cr int) bool {
+func laneStrips(start Start, bias []float32, m, n, k int, a, b *Operand, c []float32, cr int) bool {
 	return false
 }
 
