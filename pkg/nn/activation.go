@@ -78,7 +78,9 @@ func (l *curved[T]) RForward(_, _ []T, _ int, s *Signals[T]) {
 	kernel.Mul(s.RY, s.RX, l.kept)
 }
 
-// RBackward: rdx = f' rdy + f” rx dy, where f” rx = (f”/f') ry.
+// RBackward:
+//
+//	rdx = f' rdy + f'' rx dy,   f'' rx = (f''/f') ry
 func (l *curved[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) {
 	if s.RDX == nil {
 		return
@@ -102,11 +104,11 @@ func (l *gelu[T]) Forward(_ []T, _ int, s *Signals[T]) {
 	l.th, l.slope = room(l.th, len(s.X)), room(l.slope, len(s.X))
 	for i, x := range s.X {
 		cube := T(T(x*x) * x)
-		l.th[i] = geluScale * T(x+T(geluCube*cube))
+		l.th[i] = T(geluScale * T(x+T(geluCube*cube)))
 	}
 	kernel.TanhInto(l.th, l.th)
 	for i, x := range s.X {
-		s.Y[i] = T(x/2) * T(1+l.th[i])
+		s.Y[i] = T(T(x/2) * T(1+l.th[i]))
 	}
 }
 
@@ -134,8 +136,9 @@ func (l *gelu[T]) RForward(_, _ []T, _ int, s *Signals[T]) {
 	kernel.Mul(s.RY, s.RX, l.slope)
 }
 
-// RBackward: rdx = f' rdy + f” rx dy, where
-// f” = s (u' + x/2 (u” - 2 t u'^2)) and u” = 6 sqrt(2/pi) 0.044715 x.
+// RBackward:
+//
+//	rdx = f' rdy + f'' rx dy,   f'' = s (u' + x/2 (u'' - 2 t u'^2)),   u'' = 6 sqrt(2/pi) 0.044715 x
 func (l *gelu[T]) RBackward(_, _, _ []T, _ int, s *Signals[T]) {
 	if s.RX == nil {
 		kernel.Mul(s.RDX, s.RDY, l.slope)

@@ -67,7 +67,7 @@ func (l *batchNorm[T]) Backward(theta, grad []T, _ int, s *Signals[T]) {
 	l.t = room(l.t, len(s.DY))
 	n := T(len(s.DY) / l.c)
 	for j, g := range l.gamma(theta) {
-		l.scale[j] = g * l.inv[j]
+		l.scale[j] = T(g * l.inv[j])
 		l.a[j], l.b[j] = -l.beta(grad)[j]/n, -l.gamma(grad)[j]/n
 	}
 	kernel.AddRow(l.t, s.DY, l.a)
@@ -99,7 +99,7 @@ func (l *batchNorm[T]) RBackward(_, dir, rgrad []T, _ int, s *Signals[T]) {
 	}
 	n := T(len(s.DY) / l.c)
 	for j, g := range l.gamma(dir) {
-		l.rscale[j] = g * l.inv[j]
+		l.rscale[j] = T(g * l.inv[j])
 		if l.rxh != nil {
 			turn := T(l.inv[j] * l.rq[j])
 			l.rscale[j] += T(l.scale[j] * turn)

@@ -91,7 +91,9 @@ func (l *gru[T]) RBackward(_, dir, rgrad []T, n int, s *Signals[T]) {
 	}
 }
 
-// turns fills turn: r” = (1 - 2r) Rr, z” likewise, c” = -2c Rc.
+// turns fills turn:
+//
+//	r'' = (1 - 2r) Rr,   z'' = (1 - 2z) Rz,   c'' = -2c Rc
 func (l *gru[T]) turns() {
 	sigmoidTurn(l.turn[resetGate], l.gate[resetGate])
 	sigmoidTurn(l.turn[updateGate], l.gate[updateGate])

@@ -91,7 +91,7 @@ func (l *layerNorm[T]) RBackward(theta, dir, rgrad []T, _ int, s *Signals[T]) {
 	if !l.still {
 		for j, v := range l.inv {
 			turn := T(v * l.rq[j])
-			l.rq[j] = v * turn
+			l.rq[j] = T(v * turn)
 		}
 		kernel.AddMulRow(l.rxhT, l.rxhT, l.tT, l.rq)
 	}

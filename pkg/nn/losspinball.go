@@ -82,10 +82,10 @@ func pinballPoint[T kernel.Float](l Loss, q float64, y, t T) (value, slope, curv
 	switch size := sign * r; {
 	case size <= d && d > 0:
 		curve = s / d
-		slope = curve * r
+		slope = T(curve * r)
 		value = T(slope*r) / 2
 	case r != 0:
-		value, slope = s*(size-d/2), sign*s
+		value, slope = T(s*(size-d/2)), sign*s
 	}
 	if clipped {
 		slope, curve = 0, 0

@@ -93,14 +93,14 @@ func (g *gruTwin) forward() {
 					v, rv := g.value(q, t, i, k)
 					f := float32(kernel.Sigmoid(float64(v)))
 					g.gate[q][at], g.slope[q][at] = f, f-float32(f*f)
-					g.rgate[q][at] = rv * g.slope[q][at]
+					g.rgate[q][at] = float32(rv * g.slope[q][at])
 					g.turn[q][at] = float32(1-float32(2*f)) * g.rgate[q][at]
 				}
 				v, rv := g.value(2, t, i, k)
 				r, z, rr, rz := g.gate[0][at], g.gate[1][at], g.rgate[0][at], g.rgate[1][at]
 				c := float32(kernel.Tanh(float64(float32(r*g.m[at]) + v)))
 				sc := 1 - float32(c*c)
-				rc := float32(float32(r*g.rm[at])+float32(float32(rr*g.m[at])+rv)) * sc
+				rc := float32(float32(float32(r*g.rm[at])+float32(float32(rr*g.m[at])+rv)) * sc)
 				g.gate[2][at], g.slope[2][at], g.rgate[2][at], g.turn[2][at] = c, sc, rc, float32(-2*c)*rc
 				g.e[at], g.re[at] = h-c, rh-rc
 				g.y[at] = float32(z*g.e[at]) + c
