@@ -76,6 +76,7 @@ func FuzzRows(f *testing.F) {
 				do(n*c, func(d []float32) { AddMulRow(d, x, y, a) })
 				do(c, func(d []float32) { ColumnSums(d, x, n, c) })
 				do(c, func(d []float32) { ColumnDots(d, x, y, n, c) })
+				do(1, func(d []float32) { d[0] = Dot(x, y) })
 				do(n*c, func(d []float32) { Transpose(d, x, n, c) })
 				do(n*c, func(d []float32) { TanhInto(d, x) })
 				do(n*c, func(d []float32) { SigmoidInto(d, x) })

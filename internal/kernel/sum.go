@@ -37,9 +37,14 @@ func Dot[T Float](x, y []T) T {
 		s := treeSplit((len(x)+dotBlock-1)/dotBlock) * dotBlock
 		return Dot(x[:s], y[:s]) + Dot(x[s:], y[s:])
 	}
+	y = y[:len(x)]
 	var chain [dotChains]T
-	for i, v := range x {
-		chain[i%dotChains] = FMA(v, y[i], chain[i%dotChains])
+	rows := len(x) / dotChains
+	if rows == 0 || !is32[T]() || !columns32(f32(chain[:]), f32(x), f32(y), rows, dotChains) {
+		rows = 0
+	}
+	for i := rows * dotChains; i < len(x); i++ {
+		chain[i%dotChains] = FMA(x[i], y[i], chain[i%dotChains])
 	}
 	return TreeSum(chain[:])
 }

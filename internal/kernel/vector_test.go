@@ -86,7 +86,9 @@ func TestContract_ProductsRound(t *testing.T) {
 	}
 }
 
-func TestContract_TreeAndChains(t *testing.T) {
+func TestContract_TreeAndChains(t *testing.T) { forEachLevel(t, treeAndChains) }
+
+func treeAndChains(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for _, n := range []int{0, 1, 2, 3, 5, 16, 17, 255, 256, 257, 511, 512, 513, 1000, 1024, 1280, 4095, 4096, 4097, 9000, 12289, 20000} {
 		x, y := wild(r, n, false), wild(r, n, false)
@@ -124,4 +126,12 @@ func naiveDot(x, y []float32) float32 {
 		blocks = append(blocks, pairs(chains))
 	}
 	return pairs(blocks)
+}
+
+func BenchmarkDot(b *testing.B) {
+	x := make([]float32, 100_000)
+	for b.Loop() {
+		Dot(x, x)
+	}
+	b.ReportMetric(float64(len(x))*float64(b.N)/b.Elapsed().Seconds()/1e9, "G/s")
 }
