@@ -79,14 +79,19 @@ func numbers(text string) ([]int, error) {
 func writeTable(w io.Writer, data []byte) error {
 	var kind struct {
 		Rows []struct {
-			Steps *int `json:"steps"`
+			Steps    *int     `json:"steps"`
+			Accuracy *float64 `json:"accuracy"`
 		} `json:"rows"`
 	}
 	if err := json.Unmarshal(data, &kind); err != nil {
 		return fmt.Errorf("read table: %w", err)
 	}
 	var table interface{ Write(io.Writer) error } = new(coldstart.Table)
-	if len(kind.Rows) > 0 && kind.Rows[0].Steps != nil {
+	switch {
+	case len(kind.Rows) == 0:
+	case kind.Rows[0].Accuracy != nil:
+		table = new(coldstart.ClassTable)
+	case kind.Rows[0].Steps != nil:
 		table = new(coldstart.StepTable)
 	}
 	if err := json.Unmarshal(data, table); err != nil {

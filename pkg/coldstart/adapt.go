@@ -134,7 +134,7 @@ func (a *Adapted) check(b *Base, own learner.Learner[float32], ws *taskshards.Wi
 	if err != nil {
 		return err
 	}
-	j := &job{ws: ws, x: ws.X[from*ws.In:], scale: lastValueError(s)}
+	j := &job{ws: ws, x: ws.X[from*ws.In:], scale: lastValueError(s), mid: centralOf(b.Learner)}
 	if j.scale == 0 {
 		j.scale = 1
 	}
@@ -154,8 +154,10 @@ func (a *Adapted) check(b *Base, own learner.Learner[float32], ws *taskshards.Wi
 
 // foresee appends the forecast beyond the end.
 func (a *Adapted) foresee(p *learner.Predictor[float32], next taskshards.Next, s *taskshards.Series) {
-	var y [1]float32
-	p.Predict(next.X, 1, y[:])
+	mid := centralOf(a.params.Learner)
+	y := make([]float32, mid.outputs(1))
+	p.Predict(next.X, 1, y)
+	y = mid.pick(y)
 	f := Forecast{Time: endOf(s), Forecast: next.Forecast(y[0])}
 	if a.FellBack {
 		f.Forecast = next.Last

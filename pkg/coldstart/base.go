@@ -110,7 +110,8 @@ func build(config metatrain.ModelConfig) (*Base, error) {
 }
 
 // BuildModel makes the network of a model's configuration for samples of a
-// shape.
+// shape, of which Out is the number of targets: an outer loss of several quantiles
+// has more outputs.
 func BuildModel(config metatrain.ModelConfig, shape nn.Shape) (*nn.Model, error) {
 	net, section := nn.Config{}, config.Model
 	if len(config.Network) > 0 { // the name and its options are another program's own
@@ -126,6 +127,11 @@ func BuildModel(config metatrain.ModelConfig, shape nn.Shape) (*nn.Model, error)
 	if err != nil {
 		return nil, err
 	}
+	outer, err := c.Loss(c.OuterLoss)
+	if err != nil {
+		return nil, err
+	}
+	shape.Out = outer.Outputs(shape.Out)
 	net.InnerSteps = c.InnerSteps()
 	return nn.Build(net, shape)
 }
@@ -183,10 +189,31 @@ func LearnerConfig(config metatrain.ModelConfig) (learner.Config, error) {
 	if config.Family.Name == "load" {
 		c.Clip = taskshards.Clip
 	}
+	var err error
+	if c.Quantiles, err = both("quantiles", config.Inner.Quantiles, config.Outer.Quantiles); err != nil {
+		return c, err
+	}
+	if c.ClassWeights, err = both("class_weights", config.Inner.ClassWeights, config.Outer.ClassWeights); err != nil {
+		return c, err
+	}
 	if err := c.Validate(); err != nil {
 		return c, fmt.Errorf("learner: %w", err)
 	}
 	return c, nil
+}
+
+// both is a list of the two losses, which one of them may leave out.
+func both(field string, inner, outer []float64) (list []float32, err error) {
+	if len(inner) > 0 && len(outer) > 0 && !slices.Equal(inner, outer) {
+		return nil, fmt.Errorf("inner.%s: found %v, expected %v as in outer.%s, or none", field, inner, outer, field)
+	}
+	if len(outer) == 0 {
+		outer = inner
+	}
+	for _, v := range outer {
+		list = append(list, float32(v))
+	}
+	return list, nil
 }
 
 func options(s metatrain.Section, into any) error {

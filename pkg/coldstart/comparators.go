@@ -138,7 +138,7 @@ func newWorkshop(b *Base) (*workshop, error) {
 	if w.pooled, err = learner.New[float32](b.Learner.Pooled(), b.Model); err != nil {
 		return nil, err
 	}
-	if w.line, err = nn.Build(nn.Config{Name: "mlp"}, nn.Flat(b.Model.In(), b.Model.Out())); err != nil {
+	if w.line, err = nn.Build(nn.Config{Name: "mlp"}, nn.Flat(b.Model.In(), centralOf(b.Learner).targets(b.Model.Out()))); err != nil {
 		return nil, err
 	}
 	w.random = make([]float32, b.Model.NumParams())
@@ -165,6 +165,9 @@ func (w *workshop) still(theta []float32) (*learner.Predictor[float32], error) {
 // linear fits a linear model to the support, around 0.
 func (w *workshop) linear(s learner.Batch[float32], precision float64) (*learner.Predictor[float32], error) {
 	c := w.base.Learner
+	if c.OuterLoss == "pinball" { // of which ridge has none
+		c.OuterLoss = "abs"
+	}
 	ridge, err := learner.New[float32](learner.Config{
 		Name: "ridge", Precision: float32(precision), OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, Clip: c.Clip,
 	}, w.line)

@@ -27,6 +27,8 @@ type job struct {
 	x        []float32 // inputs of the scored windows [len(scored)][ws.In]
 	scale    float64   // mean absolute difference of neighbouring observed values
 	positive bool      // no value is below 0
+
+	mid central // which outputs forecast
 }
 
 // Why a series is left out.
@@ -162,11 +164,14 @@ const chunk = 256
 
 // predict forecasts the scored windows with an adapted model.
 func (j *job) predict(p *learner.Predictor[float32]) []float64 {
-	n, in := len(j.scored), j.ws.In
-	y := make([]float32, n)
+	n, in, per := len(j.scored), j.ws.In, p.Outputs()
+	y := make([]float32, n*per)
 	for i := 0; i < n; i += chunk {
 		m := min(chunk, n-i)
-		p.Predict(j.x[i*in:], m, y[i:])
+		p.Predict(j.x[i*in:], m, y[i*per:])
+	}
+	if per > 1 {
+		y = j.mid.pick(y)
 	}
 	f := make([]float64, n)
 	for i, k := range j.scored {

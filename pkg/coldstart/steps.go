@@ -86,6 +86,7 @@ func squaredError(b *Base, l learner.Learner[float32], t *taskshards.Task, n int
 	}
 	y := make([]float32, q.N*b.Model.Out())
 	p.Predict(q.X, q.N, y)
+	y = centralOf(b.Learner).pick(y)
 	var m mean
 	for i := range y {
 		d := float64(y[i]) - float64(q.Y[i])

@@ -172,6 +172,7 @@ func newJobs(b *Base, series []*taskshards.Series, o Options, limit int) ([]*job
 		case short:
 			out.Short++
 		default:
+			j.mid = centralOf(b.Learner)
 			jobs = append(jobs, j)
 		}
 	}

@@ -191,6 +191,9 @@ func (p *Predictor[T]) Predict(x []T, n int, y []T) {
 	nn.Clip(p.outer, y)
 }
 
+// Outputs is how many outputs Predict makes of a sample.
+func (p *Predictor[T]) Outputs() int { return p.model.Out() }
+
 // Loss returns the outer loss of b under the adapted model.
 func (p *Predictor[T]) Loss(b *Batch[T]) T {
 	y := p.forward(p.theta, b.X, b.N)

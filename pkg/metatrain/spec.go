@@ -22,10 +22,14 @@ type Section struct {
 	Options json.RawMessage `json:"options,omitempty"`
 }
 
-// LossSpec chooses a loss and its parameter.
+// LossSpec chooses a loss and its parameters.
 type LossSpec struct {
-	Loss  string  `json:"loss" default:"mse" enum:"mse|huber|abs|pinball|softmax|bce" why:"mse: squared error; huber: squared near zero, linear beyond delta; abs: absolute error (no curvature, so outer only); pinball: of the learner's quantiles, inside rounded off by delta; softmax, bce: cross-entropy of classes"`
+	Loss  string  `json:"loss" default:"mse" enum:"mse|huber|abs|pinball|softmax|bce" why:"mse: squared error; huber: squared near zero, linear beyond delta; abs: absolute error (no curvature, so outer only); pinball: of the quantiles, inside rounded off by delta; softmax, bce: cross-entropy of classes"`
 	Delta float64 `json:"delta" default:"1" min:"0.000001" max:"1000000" unit:"target units" why:"where huber, and pinball inside, turns from square to linear"`
+
+	// Both losses of a spec have one list of each.
+	Quantiles    []float64 `json:"quantiles,omitempty" min:"0.0001" max:"0.9999" why:"pinball: what it forecasts, ascending, such as [0.1, 0.5, 0.9]; the model has an output for each, and tables score the one nearest the median"`
+	ClassWeights []float64 `json:"class_weights,omitempty" min:"0" max:"1000000" unit:"weight" why:"softmax, bce: what an error on each class weighs, one for each; left out = 1"`
 }
 
 // OptimizerSpec is the outer optimizer.
@@ -57,7 +61,7 @@ type ValidationSpec struct {
 	Tasks    int       `json:"tasks" default:"256" min:"1" max:"1000000" unit:"tasks" why:"the same unseen tasks each time, so that scores compare"`
 	Adapt    []int     `json:"adapt" min:"0" max:"1000" unit:"inner steps" why:"score after each of these numbers of inner steps; empty = the learner's own way to adapt, once"`
 	Targets  []float64 `json:"targets" min:"0.000000001" max:"1000000000" unit:"loss" why:"criterion = sum of loss after adapt[i] / targets[i]; empty = all 1"`
-	Loss     string    `json:"loss" default:"outer" enum:"outer|mse" why:"outer: the run's outer loss; mse: mean squared error"`
+	Loss     string    `json:"loss" default:"outer" enum:"outer|mse|error" why:"outer: the run's outer loss; mse: mean squared error; error: share of samples given the wrong class"`
 	Patience int       `json:"patience" default:"0" min:"0" max:"1000000" unit:"validations" why:"stop after so many without a better one; 0 = never"`
 }
 

@@ -40,9 +40,11 @@ type engine struct {
 	inners []*inner                   // of the tracks
 	params int
 	valid  nn.Loss
-	task   taskshards.Task
-	free   [][]float32 // vectors of params, to be used again
-	y, dy  []float32
+	// countsErrors: validation goes by the share of wrong classes instead of valid.
+	countsErrors bool
+	task         taskshards.Task
+	free         [][]float32 // vectors of params, to be used again
+	y, dy        []float32
 }
 
 // newEngine builds what a spec describes. Its errors are the spec's own.
@@ -77,16 +79,8 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 		e.tracks, e.inners = append(e.tracks, l), append(e.inners, newInner(l))
 	}
 	e.params = e.tracks[0].NumParams()
-	loss := c.OuterLoss
-	if spec.Validation.Loss != "outer" {
-		loss = spec.Validation.Loss
-	}
-	e.valid, err = c.Loss(loss)
-	if err != nil {
+	if err := e.chooseLoss(c); err != nil {
 		return nil, err
-	}
-	if outer, _ := c.Loss(c.OuterLoss); outer.Outputs(1) != e.valid.Outputs(1) {
-		return nil, fmt.Errorf("validation.loss: %s takes one output for a target and the outer loss %s has %d, expected outer", loss, c.OuterLoss, outer.Outputs(1))
 	}
 	return e, e.checkTable()
 }
@@ -286,14 +280,6 @@ func bounded(loss float64) float64 {
 		return diverged
 	}
 	return loss
-}
-
-// score is the validation loss of a predictor on a batch.
-func (e *engine) score(p *learner.Predictor[float32], q *learner.Batch[float32]) float32 {
-	n := q.N * e.model.Out()
-	e.y, e.dy = slices.Grow(e.y[:0], n)[:n], slices.Grow(e.dy[:0], n)[:n]
-	p.Predict(q.X, q.N, e.y)
-	return nn.Grad(e.valid, q.N, e.model.Out(), e.y, q.Y, q.W, e.dy)
 }
 
 // fold sums leaf over the shard's tasks by the contract's tree, leaving out what was decided to be skipped. O(log

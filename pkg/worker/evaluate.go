@@ -38,6 +38,11 @@ func (e *engine) table(theta, pooled []float32) (any, error) {
 		return nil, err
 	}
 	load, ok := e.family.(*taskshards.Load)
+	if !ok && e.family.Shape().Classes {
+		return coldstart.EvaluateClasses(base, e.family, coldstart.ClassOptions{
+			Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: unseenShots(base.Family), Steps: s.Evaluation.Steps,
+		})
+	}
 	if !ok {
 		return coldstart.EvaluateSteps(base, e.family, s.Seed, s.Evaluation.Tasks, unseenShots(base.Family), s.Evaluation.Steps)
 	}

@@ -49,12 +49,14 @@ func (o *ArraysOptions) forget() { o.Digest = "" }
 
 // omniglotPreset is the experiment of the MAML paper, 5-way 1-shot without convolution (section 5.2, appendix A.1).
 const omniglotPreset = `
-model: {name: mlp, hidden: [256, 128, 64, 64], skip: false}
+model: {name: mlp, hidden: [256, 128, 64, 64], norm: batch, skip: false}
 learner: {name: maml, steps: 1, rate: 0.4}
+inner: {loss: softmax}
+outer: {loss: softmax}
 optimizer: {rate: 0.001, schedule: constant, clip: 0}
 meta_batch: 32
 steps: 60000
-validation: {every: 500, tasks: 300, adapt: [3]}
+validation: {every: 500, tasks: 600, adapt: [3], loss: error}
 evaluation: {pooled: false, tasks: 1000, steps: [0, 1, 3]}
 `
 
