@@ -24,8 +24,8 @@ type ClassTable struct {
 
 // ClassRow is one method, over so many unseen tasks.
 type ClassRow struct {
-	// Method is nearest (the class of the nearest support sample, by the
-	// inputs), scratch (the network from random parameters), pooled, finetuned
+	// Method is nearest_sample (the class of the support sample that is nearest,
+	// by the inputs), scratch (the network from random parameters), pooled, finetuned
 	// (the pooled model, trained on), or adapted.
 	Method string `json:"method"`
 	Shots  []int  `json:"shots,omitempty"` // what a support is drawn by, where the family says
@@ -158,7 +158,7 @@ func (e *examiner) comparators() ([]way, error) {
 		return nil, nil
 	}
 	n := e.o.Comparators
-	ways := []way{{"nearest", nil, n, func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error) {
+	ways := []way{{"nearest_sample", nil, n, func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error) {
 		nearestSample(t, e.classes, y)
 		return nil, nil
 	}}}

@@ -192,7 +192,7 @@ func (p *Predictor[T]) Predict(x []T, n int, y []T) {
 }
 
 // Outputs is how many outputs Predict makes of a sample.
-func (p *Predictor[T]) Outputs() int { return p.model.Out() }
+func (p *Predictor[T]) Outputs() int { return p.out }
 
 // Loss returns the outer loss of b under the adapted model.
 func (p *Predictor[T]) Loss(b *Batch[T]) T {
