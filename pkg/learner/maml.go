@@ -56,7 +56,7 @@ func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	m.losses, m.stats = make([]T, m.steps+1), newTracked[T](b.model)
 	m.v, m.hv = make([]T, m.size), make([]T, m.size)
 	for k := range m.steps {
-		s := step[T]{tape: nn.NewTape[T](b.model, 16), grad: m.hv, next: make([]T, m.size)}
+		s := step[T]{tape: b.query.Beside(16), grad: m.hv, next: make([]T, m.size)}
 		s.tape.SetStep(k)
 		if m.rates.learned() {
 			s.grad = make([]T, m.size)

@@ -20,13 +20,15 @@ type conv[T kernel.Float] struct {
 	// forward lists the taps of each output position, weights the positions of
 	// each tap, input the taps of each input position.
 	forward, weights, input table
-	// theta's and dir's weights with channels transposed, [tap][cout][cin]; the
-	// first is kept for RBackward.
-	thetaT, dirT []T
+	spare                   *spare[T]
 }
 
+// spare is work space that the layers of a tape use one after the other, and those
+// of tapes beside it: what lies in it is good within a pass of a layer.
+type spare[T kernel.Float] struct{ x []T }
+
 func newConv[T kernel.Float](w window, cin, cout int) *conv[T] {
-	l := &conv[T]{w: w, cin: cin, cout: cout, n: -1}
+	l := &conv[T]{w: w, cin: cin, cout: cout, n: -1, spare: new(spare[T])}
 	l.forward = by(w.links(), w.outputs(), byOut)
 	l.weights = by(l.forward.links, w.taps(), byTap)
 	l.input = by(l.weights.links, w.inputs(), byIn)
@@ -58,8 +60,7 @@ func (l *conv[T]) Backward(theta, grad []T, n int, s *Signals[T]) {
 	l.outer(kernel.FromZero, grad, s.X, s.DY)
 	l.columns(grad, s.DY)
 	if s.DX != nil {
-		l.flip(&l.thetaT, theta)
-		l.back(kernel.FromZero, l.thetaT, s.DY, s.DX)
+		l.back(kernel.FromZero, theta, s.DY, s.DX)
 	}
 }
 
@@ -77,9 +78,8 @@ func (l *conv[T]) RBackward(theta, dir, rgrad []T, n int, s *Signals[T]) {
 	}
 	l.columns(rgrad, s.RDY)
 	if s.RDX != nil {
-		l.flip(&l.dirT, dir)
-		l.back(kernel.FromZero, l.thetaT, s.RDY, s.RDX)
-		l.back(kernel.FromC, l.dirT, s.DY, s.RDX)
+		l.back(kernel.FromZero, theta, s.RDY, s.RDX)
+		l.back(kernel.FromC, dir, s.DY, s.RDX)
 	}
 }
 
@@ -104,21 +104,24 @@ func (l *conv[T]) columns(grad, dy []T) {
 	kernel.ColumnSums(grad[l.size():], dy, l.w.outputs()*l.n, l.cout)
 }
 
-// flip transposes the channels of weights into dst.
-func (l *conv[T]) flip(dst *[]T, weights []T) {
-	if *dst == nil {
-		*dst = make([]T, l.size())
-	}
-	each := l.cin * l.cout
-	for t := range l.w.taps() {
-		kernel.Transpose((*dst)[t*each:][:each], weights[t*each:][:each], l.cin, l.cout)
-	}
-}
-
-// back sets dx to the gradient for the input by flipped weights, or adds it.
-func (l *conv[T]) back(start kernel.Start, flipped, dy, dx []T) {
+// back sets dx to the gradient for the input by weights, or adds it.
+func (l *conv[T]) back(start kernel.Start, weights, dy, dx []T) {
+	flipped := l.flip(weights)
 	for p := range l.w.inputs() {
 		to := dx[p*l.n*l.cin:]
 		kernel.GemmTaps(start, nil, l.n, l.cin, l.cout, l.input.of(p), dy, l.cout, 1, flipped, l.cin, to, l.cin)
 	}
 }
+
+// flip returns weights with their channels transposed, [tap][cout][cin].
+func (l *conv[T]) flip(weights []T) []T {
+	l.spare.x = room(l.spare.x, l.size())
+	x, each := l.spare.x, l.cin*l.cout
+	for t := range l.w.taps() {
+		kernel.Transpose(x[t*each:][:each], weights[t*each:][:each], l.cin, l.cout)
+	}
+	return x
+}
+
+// borrow makes s the layer's spare work space.
+func (l *conv[T]) borrow(s *spare[T]) { l.spare = s }

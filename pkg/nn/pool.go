@@ -26,18 +26,18 @@ func (l *maxpool[T]) Forward(_ []T, n int, s *Signals[T]) {
 		l.winner = make([]int32, l.w.outputs()*row)
 	}
 	for i, k := range l.links {
-		x := s.X[k.in*row:][:row]
-		y, win := s.Y[k.out*row:][:row], l.winner[k.out*row:][:row]
+		x := s.X[int(k.in)*row:][:row]
+		y, win := s.Y[int(k.out)*row:][:row], l.winner[int(k.out)*row:][:row]
 		if i == 0 || l.links[i-1].out != k.out {
 			copy(y, x)
 			for j := range win {
-				win[j] = int32(k.tap)
+				win[j] = k.tap
 			}
 			continue
 		}
 		for j, v := range x {
 			if v > y[j] {
-				y[j], win[j] = v, int32(k.tap)
+				y[j], win[j] = v, k.tap
 			}
 		}
 	}
@@ -52,10 +52,10 @@ func (l *maxpool[T]) RForward(_, _ []T, n int, s *Signals[T]) {
 		return
 	}
 	for _, k := range l.links {
-		x := s.RX[k.in*row:][:row]
-		y, win := s.RY[k.out*row:][:row], l.winner[k.out*row:][:row]
+		x := s.RX[int(k.in)*row:][:row]
+		y, win := s.RY[int(k.out)*row:][:row], l.winner[int(k.out)*row:][:row]
 		for j, w := range win {
-			if w == int32(k.tap) {
+			if w == k.tap {
 				y[j] = x[j]
 			}
 		}
@@ -69,10 +69,10 @@ func (l *maxpool[T]) scatter(n int, dx, dy []T) {
 	row := n * l.channels
 	clear(dx)
 	for _, k := range l.byTap {
-		x := dx[k.in*row:][:row]
-		y, win := dy[k.out*row:][:row], l.winner[k.out*row:][:row]
+		x := dx[int(k.in)*row:][:row]
+		y, win := dy[int(k.out)*row:][:row], l.winner[int(k.out)*row:][:row]
 		for j, w := range win {
-			if w == int32(k.tap) {
+			if w == k.tap {
 				x[j] += y[j]
 			}
 		}

@@ -131,3 +131,10 @@ func (l *join[T]) RBackward(theta, dir, rgrad []T, n int, s *Signals[T]) {
 		l.fork.rdx = l.around.RDX
 	}
 }
+
+// borrow makes s the projection's spare work space.
+func (l *join[T]) borrow(s *spare[T]) {
+	if l.project != nil {
+		l.project.borrow(s)
+	}
+}

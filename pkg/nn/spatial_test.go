@@ -139,3 +139,39 @@ func TestShapedTapeGrowsAndThenAllocatesNothing(t *testing.T) {
 		}
 	}
 }
+
+// Tapes beside one another give what tapes apart do, batches of unlike size and
+// growth in between included, and hold R-values once.
+func TestTapesBesideOneAnotherShareRValues(t *testing.T) {
+	for i, c := range shaped {
+		r := rand.New(rand.NewPCG(4, uint64(i)))
+		p := newShaped(t, r, c.Config, "mse", 0, c.Shape, 7)
+		first := NewTape[float64](p.m, 2)
+		tapes := []*Tape[float64]{first, first.Beside(3), first.Beside(1)}
+		out, size := p.m.Out(), len(p.theta)
+		g, hv, v := make([]float64, size), make([]float64, size), normal(r, size)
+		var dys [3][]float64
+		for round := range 2 {
+			for j, tape := range tapes {
+				n := 2 + 2*j + round
+				dys[j] = make([]float64, n*out)
+				y := tape.Forward(p.theta, p.x, n)
+				Grad(p.l, n, out, y, p.t, p.w, dys[j])
+				tape.Backward(p.theta, dys[j], g)
+			}
+			for j, tape := range tapes {
+				n := 2 + 2*j + round
+				rdy := make([]float64, n*out)
+				RGrad(p.l, n, out, tape.Outputs(), p.t, p.w, tape.RForward(p.theta, v), rdy)
+				tape.RBackward(p.theta, v, rdy, hv)
+				alone := p
+				alone.n = n
+				same(t, fmt.Sprintf("%+v: Hessian product on tape %d", c, j), hv, alone.hessian(p.theta, v))
+			}
+		}
+		tapes[0].RForward(p.theta, v)
+		if a, b := tapes[0].last().RY, tapes[2].last().RY; &a[0] != &b[0] {
+			t.Errorf("%+v: tapes beside one another hold R-values of their own", c)
+		}
+	}
+}

@@ -14,13 +14,37 @@ type Tape[T kernel.Float] struct {
 	signals []Signals[T] // cut to the batch
 	first   int          // the first layer with parameters: those before get Forward only
 	n, rows int
+	shared  *shared[T]
+	rn      int // the batch that the R-values are cut to, and
+	rcut    int // which growth of theirs
+}
+
+// shared is what tapes beside one another share: room for the R-values of each
+// layer, RY and RDX, and spare work space.
+type shared[T kernel.Float] struct {
+	ry, rdx     [][]T
+	rows, grown int
+	spare       spare[T]
 }
 
 // NewTape returns a tape for m with room for batches of maxBatch rows.
 func NewTape[T kernel.Float](m *Model, maxBatch int) *Tape[T] {
-	t := &Tape[T]{model: m, n: -1}
+	return newTape(m, maxBatch, &shared[T]{ry: make([][]T, len(m.steps)), rdx: make([][]T, len(m.steps))})
+}
+
+// Beside returns a tape for the model of t that shares its memory for R-values. Of
+// tapes beside one another only one may be between RForward and the end of its
+// RBackward, and they are of one goroutine.
+func (t *Tape[T]) Beside(maxBatch int) *Tape[T] { return newTape(t.model, maxBatch, t.shared) }
+
+func newTape[T kernel.Float](m *Model, maxBatch int, sh *shared[T]) *Tape[T] {
+	t := &Tape[T]{model: m, n: -1, rn: -1, shared: sh}
 	for _, s := range m.steps {
-		t.layers = append(t.layers, newLayer(s, t.layers))
+		l := newLayer(s, t.layers)
+		if b, ok := l.(interface{ borrow(*spare[T]) }); ok {
+			b.borrow(&sh.spare)
+		}
+		t.layers = append(t.layers, l)
 		if s.hi == 0 {
 			t.first++
 		}
@@ -35,17 +59,11 @@ func NewTape[T kernel.Float](m *Model, maxBatch int) *Tape[T] {
 func (t *Tape[T]) grow(rows int) {
 	t.rows = rows
 	for i, s := range t.model.steps {
-		b := &t.buffers[i]
-		in, out := volume(s.in), volume(s.out)
-		if t.inPlace(i) {
-			continue
-		}
-		b.Y = make([]T, rows*out)
-		if i >= t.first {
-			b.RY = make([]T, rows*out)
-		}
-		if i > t.first {
-			b.DX, b.RDX = make([]T, rows*in), make([]T, rows*in)
+		if b := &t.buffers[i]; !t.inPlace(i) {
+			b.Y = make([]T, rows*volume(s.out))
+			if i > t.first {
+				b.DX = make([]T, rows*volume(s.in))
+			}
 		}
 	}
 }
@@ -74,32 +92,70 @@ func (t *Tape[T]) cut(n int) {
 	t.n = n
 	for i, m := range t.model.steps {
 		b, s := &t.buffers[i], &t.signals[i]
-		in, out := volume(m.in), volume(m.out)
 		if i > 0 {
-			s.X, s.RX = t.signals[i-1].Y, t.signals[i-1].RY
+			s.X = t.signals[i-1].Y
 		}
 		if t.inPlace(i) {
-			s.Y, s.RY = s.X, s.RX
+			s.Y = s.X
 			continue
 		}
-		s.Y = b.Y[:n*out]
-		if i >= t.first {
-			s.RY = b.RY[:n*out]
-		}
+		s.Y = b.Y[:n*volume(m.out)]
 		if i > t.first {
-			t.receive(i, b.DX[:n*in], b.RDX[:n*in])
+			t.hand(i, b.DX[:n*volume(m.in)], dxOf, dyOf)
 		}
 	}
 }
 
-// receive makes dx and rdx the gradients that layer i hands to those before it,
-// past one that works in place.
-func (t *Tape[T]) receive(i int, dx, rdx []T) {
-	t.signals[i].DX, t.signals[i].RDX = dx, rdx
-	before := &t.signals[i-1]
-	before.DY, before.RDY = dx, rdx
+// hand makes x what layer i hands back to those before it, past what works in
+// place: its in and their out.
+func (t *Tape[T]) hand(i int, x []T, in, out func(*Signals[T]) *[]T) {
+	*in(&t.signals[i]), *out(&t.signals[i-1]) = x, x
 	if t.inPlace(i - 1) {
-		t.receive(i-1, dx, rdx)
+		t.hand(i-1, x, in, out)
+	}
+}
+
+func dxOf[T kernel.Float](s *Signals[T]) *[]T  { return &s.DX }
+func dyOf[T kernel.Float](s *Signals[T]) *[]T  { return &s.DY }
+func rdxOf[T kernel.Float](s *Signals[T]) *[]T { return &s.RDX }
+func rdyOf[T kernel.Float](s *Signals[T]) *[]T { return &s.RDY }
+
+// growR makes room for the R-values of n rows.
+func (t *Tape[T]) growR(n int) {
+	r := t.shared
+	if n <= r.rows {
+		return
+	}
+	r.rows = max(n, t.rows)
+	r.grown++
+	for i, s := range t.model.steps {
+		if i >= t.first && !t.inPlace(i) {
+			r.ry[i], r.rdx[i] = make([]T, r.rows*volume(s.out)), make([]T, r.rows*volume(s.in))
+		}
+	}
+}
+
+// cutR makes the R-values of the batch at hand, as cut does the other signals.
+func (t *Tape[T]) cutR() {
+	r, n := t.shared, t.n
+	t.growR(n)
+	if n == t.rn && r.grown == t.rcut {
+		return
+	}
+	t.rn, t.rcut = n, r.grown
+	for i := t.first; i < len(t.layers); i++ {
+		m, s := t.model.steps[i], &t.signals[i]
+		if i > t.first {
+			s.RX = t.signals[i-1].RY
+		}
+		if t.inPlace(i) {
+			s.RY = s.RX
+			continue
+		}
+		s.RY = r.ry[i][:n*volume(m.out)]
+		if i > t.first {
+			t.hand(i, r.rdx[i][:n*volume(m.in)], rdxOf, rdyOf)
+		}
 	}
 }
 
@@ -153,6 +209,7 @@ func (t *Tape[T]) backward(theta, grad []T, i int) {
 
 // RForward returns the derivative [n][out] of Forward's outputs along dir.
 func (t *Tape[T]) RForward(theta, dir []T) []T {
+	t.cutR()
 	for i := t.first; i < len(t.layers); i++ {
 		s := t.model.steps[i]
 		t.layers[i].RForward(theta[s.lo:s.hi], dir[s.lo:s.hi], t.n, &t.signals[i])

@@ -111,7 +111,7 @@ func (w window) overlaps() bool {
 }
 
 // link says that output position out reads input position in by a tap.
-type link struct{ out, tap, in int }
+type link struct{ out, tap, in int32 }
 
 // links lists what a window reads, output positions ascending, then taps.
 func (w window) links() []link {
@@ -121,7 +121,7 @@ func (w window) links() []link {
 		for t := range w.taps() {
 			y, x := y+t/w.kernel[1]*w.dilation[0], x+t%w.kernel[1]*w.dilation[1]
 			if y >= 0 && y < w.in[0] && x >= 0 && x < w.in[1] {
-				all = append(all, link{o, t, y*w.in[1] + x})
+				all = append(all, link{int32(o), int32(t), int32(y*w.in[1] + x)})
 			}
 		}
 	}
@@ -136,9 +136,9 @@ type table struct {
 }
 
 // by sorts links by a number below n, keeping their order.
-func by(links []link, n int, number func(link) int) table {
+func by(links []link, n int, number func(link) int32) table {
 	t := table{links: slices.Clone(links), taps: make([]kernel.Tap, len(links)), ends: make([]int, n)}
-	slices.SortStableFunc(t.links, func(a, b link) int { return number(a) - number(b) })
+	slices.SortStableFunc(t.links, func(a, b link) int { return int(number(a) - number(b)) })
 	for _, l := range links {
 		t.ends[number(l)]++
 	}
@@ -148,9 +148,9 @@ func by(links []link, n int, number func(link) int) table {
 	return t
 }
 
-func byOut(l link) int { return l.out }
-func byTap(l link) int { return l.tap }
-func byIn(l link) int  { return l.in }
+func byOut(l link) int32 { return l.out }
+func byTap(l link) int32 { return l.tap }
+func byIn(l link) int32  { return l.in }
 
 // fill sets the taps: a link's offsets are its numbers times what a and b say.
 func (t *table) fill(a, b scale) {
@@ -160,9 +160,9 @@ func (t *table) fill(a, b scale) {
 }
 
 // scale is what each number of a link adds to an offset.
-type scale link
+type scale struct{ out, tap, in int }
 
-func (s scale) of(l link) int { return s.out*l.out + s.tap*l.tap + s.in*l.in }
+func (s scale) of(l link) int { return s.out*int(l.out) + s.tap*int(l.tap) + s.in*int(l.in) }
 
 // of returns the taps of the links with number i.
 func (t *table) of(i int) []kernel.Tap {
