@@ -23,8 +23,8 @@ type Config struct {
 	// or pooled. There is no default.
 	Name string `yaml:"name" json:"name"`
 	// Steps is the number K of inner steps, 1 where zero (mamlpp: 5). More steps
-	// adapt further and cost time and memory in proportion. ridge and pooled train
-	// without any.
+	// adapt further and cost time and memory in proportion. ridge, protonet and
+	// pooled train without any.
 	Steps int `yaml:"steps" json:"steps"`
 	// Rate is the inner learning rate, 0.01 where zero; with LearnRates what the
 	// learned ones start from.

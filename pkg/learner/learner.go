@@ -39,7 +39,8 @@ type Learner[T kernel.Float] interface {
 	Gradient(theta []T, task *Task[T], grad []T) (T, error)
 	// Adapt returns the model adapted to support in the given number of steps;
 	// below 0 it is the learner's own number, which is 0 for pooled. Steps beyond
-	// the learned rates use the last ones. ridge takes no steps and ignores it.
+	// the learned rates use the last ones. ridge and protonet take no steps and
+	// ignore it.
 	Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T], error)
 }
 
