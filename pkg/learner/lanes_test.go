@@ -65,7 +65,7 @@ func checkGroup(t *testing.T, what string, g *Group, l Learner[float32], theta [
 // missing.
 func randomGroup(t testing.TB, r *rand.Rand) (what string, l Learner[float32], theta []float32, tasks []*Task[float32]) {
 	pick := func(of ...string) string { return of[r.IntN(len(of))] }
-	net := nn.Config{Name: "mlp", Activation: pick("relu", "tanh")}
+	net := nn.Config{Name: "mlp", Activation: pick("relu", "relu", "tanh", "sigmoid", "gelu")}
 	for range r.IntN(4) {
 		net.Hidden = append(net.Hidden, 1+r.IntN(23))
 	}
