@@ -9,17 +9,15 @@ import (
 // as long, too long for the first cache, so that passes over it cost as much as
 // products do: each gradient is used up panel by panel as it is made (Take).
 type laneMAML struct {
-	m              *maml[float32]
-	steps          []laneStep // k = 0..K-1
-	tape           *nn.LaneTape
-	inner, outer   *nn.LaneLoss
-	dy             []float32 // of the query's outputs
-	lambda, v      []float32
-	support, query laneBatch
-	rates          laneRates
-	mask           kernel.LaneMask
-	sum            []float32
-	losses         [][nn.Lanes]float32 // Lq(theta_k), where w_k is not zero
+	laneTasks
+	m            *maml[float32]
+	steps        []laneStep // k = 0..K-1
+	tape         *nn.LaneTape
+	inner, outer *nn.LaneLoss
+	dy           []float32 // of the query's outputs
+	lambda, v    []float32
+	rates        laneRates
+	losses       [][nn.Lanes]float32 // Lq(theta_k), where w_k is not zero
 
 	// What Take does with a gradient.
 	use  laneUse
@@ -49,7 +47,8 @@ var _ nn.LaneSink = (*laneMAML)(nil)
 
 func newLaneMAML(m *maml[float32]) *laneMAML {
 	l := &laneMAML{
-		m: m, tape: nn.NewLaneTape(m.model, 1), lambda: kernel.NewLanes(m.size), v: kernel.NewLanes(m.size),
+		laneTasks: laneTasks{of: &m.base, params: m.NumParams()},
+		m:         m, tape: nn.NewLaneTape(m.model, 1), lambda: kernel.NewLanes(m.size), v: kernel.NewLanes(m.size),
 		inner: nn.NewLaneLoss(m.inner, m.model.Out()), outer: nn.NewLaneLoss(m.outer, m.model.Out()),
 		losses: make([][nn.Lanes]float32, m.steps+1),
 	}
@@ -62,6 +61,16 @@ func newLaneMAML(m *maml[float32]) *laneMAML {
 	}
 	l.rates = newLaneRates(&m.rates, m.steps)
 	return l
+}
+
+// compute is laneLearner's.
+func (l *laneMAML) compute(theta []float32, step int64, loss *[nn.Lanes]float32) {
+	l.m.prepare(step)
+	if l.support.n == 0 {
+		l.unadapted(theta, loss)
+	} else {
+		l.adapted(theta, loss)
+	}
 }
 
 // unadapted is maml's.
@@ -100,7 +109,7 @@ func (l *laneMAML) adapted(theta []float32, loss *[nn.Lanes]float32) {
 			l.queryGradient(at, &l.losses[k], w)
 		}
 	}
-	l.total(loss)
+	weigh(loss, m.weights, l.losses)
 }
 
 // changes reports whether anything changes lambda_k.
@@ -205,13 +214,13 @@ func (l *laneMAML) step(lo, hi int, g []float32) {
 	kernel.LaneStep(s.next[lo*nn.Lanes:hi*nn.Lanes], at, l.at.Shared, l.rates.of[l.k][lo:hi], g)
 }
 
-// total sets loss to the sum of w_k Lq(theta_k).
-func (l *laneMAML) total(loss *[nn.Lanes]float32) {
+// weigh sets loss to the sum of w_k losses_k over the k that weigh anything.
+func weigh(loss *[nn.Lanes]float32, weights []float32, losses [][nn.Lanes]float32) {
 	for lane := range loss {
 		var sum kernel.Chain[float32]
-		for k, w := range l.m.weights {
+		for k, w := range weights {
 			if w != 0 {
-				sum.Add(w, l.losses[k][lane])
+				sum.Add(w, losses[k][lane])
 			}
 		}
 		loss[lane] = sum.Sum()

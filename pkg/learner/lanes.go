@@ -11,34 +11,53 @@ import (
 // goroutine.
 //
 // Memory: nn.Lanes times that of the learner: see GroupBytes.
-type Group struct{ lanes *laneMAML }
+type Group struct {
+	lanes laneLearner
+	loss  [nn.Lanes]float32
+}
+
+// laneLearner is a learner over lanes.
+type laneLearner interface {
+	tasks() *laneTasks
+	// compute fills tasks' sum, and loss, from tasks' data.
+	compute(theta []float32, step int64, loss *[nn.Lanes]float32)
+}
 
 // NewGroup returns the group of l, or nil where l's learner or model has no form
 // over lanes.
 func NewGroup(l Learner[float32]) *Group {
-	m, ok := l.(*maml[float32])
-	if !ok || !m.model.Lanes() {
-		return nil
+	switch l := l.(type) {
+	case *maml[float32]:
+		if l.model.Lanes() {
+			return &Group{lanes: newLaneMAML(l)}
+		}
+	case *anil[float32]:
+		if l.model.Lanes() {
+			return &Group{lanes: newLaneANIL(l)}
+		}
 	}
-	return &Group{newLaneMAML(m)}
+	return nil
 }
 
 // GroupBytes is about how many bytes a Group of l needs beside its activations:
 // nn.Lanes times K+2 copies of the parameters, 2K+2 with learned rates, 2K+3 with
-// one for each parameter.
+// one for each parameter. anil: one copy, and 2K+3 of the head.
 func GroupBytes(l Learner[float32]) int {
-	m, ok := l.(*maml[float32])
-	if !ok {
-		return 0
+	numbers := 0
+	switch l := l.(type) {
+	case *maml[float32]:
+		copies := l.steps + 2
+		if l.rates.learned() {
+			copies += l.steps
+		}
+		if l.rates.kind == ParameterRates {
+			copies++
+		}
+		numbers = copies * l.size
+	case *anil[float32]:
+		numbers = l.size + (2*l.steps+3)*(l.head.Hi-l.head.Lo)
 	}
-	copies := m.steps + 2
-	if m.rates.learned() {
-		copies += m.steps
-	}
-	if m.rates.kind == ParameterRates {
-		copies++
-	}
-	return copies * m.size * nn.Lanes * 4
+	return numbers * nn.Lanes * 4
 }
 
 // GradientSum overwrites sum (NumParams elements) with the sum of the gradients of
@@ -49,22 +68,14 @@ func GroupBytes(l Learner[float32]) int {
 // are in no state to use, and Gradient, task by task, finds the sum or the fault.
 // It allocates nothing once it has seen its largest tasks.
 func (g *Group) GradientSum(theta []float32, tasks []*Task[float32], losses, sum []float32) bool {
-	l := g.lanes
-	first := l.load(theta, tasks, sum)
+	first := g.lanes.tasks().load(theta, tasks, sum)
 	if first == nil {
 		return false
 	}
-	l.sum = sum
-	l.m.prepare(first.Step)
-	var loss [nn.Lanes]float32
-	if l.support.n == 0 {
-		l.unadapted(theta, &loss)
-	} else {
-		l.adapted(theta, &loss)
-	}
+	g.lanes.compute(theta, first.Step, &g.loss)
 	for i, t := range tasks {
 		if losses[i] = 0; t != nil {
-			losses[i] = loss[i]
+			losses[i] = g.loss[i]
 		}
 	}
 	return kernel.IsFinite(losses[:len(tasks)]) && kernel.IsFinite(sum)
@@ -97,8 +108,19 @@ func supportOf(t *Task[float32]) *Batch[float32] { return &t.Support }
 
 func queryOf(t *Task[float32]) *Batch[float32] { return &t.Query }
 
+// laneTasks are the tasks of a group, interleaved, and the sum of their gradients.
+type laneTasks struct {
+	of             *base[float32]
+	params         int // of the learner
+	support, query laneBatch
+	mask           kernel.LaneMask
+	sum            []float32
+}
+
+func (l *laneTasks) tasks() *laneTasks { return l }
+
 // load interleaves tasks and returns the first, or nil where they are no group.
-func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) (first *Task[float32]) {
+func (l *laneTasks) load(theta []float32, tasks []*Task[float32], sum []float32) (first *Task[float32]) {
 	l.mask = kernel.LaneMask{}
 	for lane, t := range tasks {
 		if t == nil {
@@ -107,7 +129,7 @@ func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) 
 		if first == nil {
 			first = t
 		}
-		if lane >= nn.Lanes || l.m.checkTask(t, theta, sum, l.m.NumParams()) != nil ||
+		if lane >= nn.Lanes || l.of.checkTask(t, theta, sum, l.params) != nil ||
 			t.Support.N != first.Support.N || t.Query.N != first.Query.N || t.Step != first.Step {
 			return nil
 		}
@@ -116,7 +138,8 @@ func (l *laneMAML) load(theta []float32, tasks []*Task[float32], sum []float32) 
 	if first == nil {
 		return nil
 	}
-	in, targets := l.m.model.In(), l.m.targets()
+	l.sum = sum
+	in, targets := l.of.model.In(), l.of.targets()
 	l.support.put(tasks, first, supportOf, in, targets)
 	l.query.put(tasks, first, queryOf, in, targets)
 	return first

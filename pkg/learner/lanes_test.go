@@ -74,7 +74,7 @@ func randomGroup(t testing.TB, r *rand.Rand) (what string, l Learner[float32], t
 	}
 	net.Skip = len(net.Hidden) > 0 && r.IntN(2) == 0
 	c := Config{
-		Name: pick("maml", "maml", "fomaml", "pooled", "metasgd", "mamlpp"), Steps: 1 + r.IntN(4), Rate: 0.02,
+		Name: pick("maml", "maml", "fomaml", "pooled", "metasgd", "mamlpp", "anil", "anil"), Steps: 1 + r.IntN(4), Rate: 0.02,
 		InnerLoss: pick("mse", "huber"), OuterLoss: pick("mse", "huber", "abs"), HuberDelta: 0.3,
 	}
 	stepping := c.Name != "pooled"
@@ -197,7 +197,7 @@ func TestGroupsLeaveWhatTheyCannotDo(t *testing.T) {
 
 func TestGroupAllocatesNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(43, 1))
-	for _, c := range []Config{{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1, OuterLoss: "huber"}, {Name: "pooled"}, {Name: "metasgd", Steps: 2}, {Name: "mamlpp"}} {
+	for _, c := range []Config{{Name: "maml", Steps: 3}, {Name: "maml", Steps: 2, LearnRates: true, ZeroWeight: 1, OuterLoss: "huber"}, {Name: "pooled"}, {Name: "metasgd", Steps: 2}, {Name: "mamlpp"}, {Name: "anil", Steps: 2, LearnRates: true}} {
 		l, large := setup[float32](t, r, c, skipNet, 3, 2, 40)
 		_, small := setup[float32](t, r, c, skipNet, 3, 2, 5)
 		none := Task[float32]{Query: small.Query}

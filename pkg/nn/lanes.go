@@ -16,6 +16,12 @@ type LaneParams struct {
 	Shared bool
 }
 
+// From is the part from element lo on.
+func (p LaneParams) From(lo int) LaneParams { return LaneParams{p.from(lo), p.Shared} }
+
+// Matrix is the vector as a matrix of these strides.
+func (p LaneParams) Matrix(row, col int) kernel.Operand { return p.matrix(0, row, col) }
+
 // matrix is the part from element lo on as an operand with these strides.
 func (p LaneParams) matrix(lo, row, col int) kernel.Operand {
 	return kernel.Operand{X: p.from(lo), Row: row, Col: col, Shared: p.Shared}

@@ -84,6 +84,20 @@ func (t *LaneTape) Backward(theta LaneParams, dy []float32, to LaneSink) {
 	}
 }
 
+// BackwardFeatures is Backward from dphi [n][Features()][Lanes], the gradient for
+// the head's inputs: nothing of the head's is handed on.
+func (t *LaneTape) BackwardFeatures(theta LaneParams, dphi []float32, to LaneSink) {
+	last := len(t.layers) - 2
+	if last < 0 {
+		return
+	}
+	t.signals[last].DY = dphi[:t.n*t.model.Features()*Lanes]
+	for i := last; i >= 0; i-- {
+		t.layers[i].Backward(theta, to, t.n, &t.signals[i])
+	}
+	t.signals[last].DY = t.signals[last+1].DX
+}
+
 // RForward returns the derivative [n][out][Lanes] of Forward's outputs along dir.
 func (t *LaneTape) RForward(theta, dir LaneParams) []float32 {
 	for i := range t.layers {
@@ -103,5 +117,8 @@ func (t *LaneTape) RBackward(theta, dir LaneParams, rdy []float32, to LaneSink) 
 
 // Outputs returns what Forward returned for the batch at hand.
 func (t *LaneTape) Outputs() []float32 { return t.last().Y }
+
+// Features returns the head's inputs [n][Features()][Lanes] of Forward's batch.
+func (t *LaneTape) Features() []float32 { return t.last().X }
 
 func (t *LaneTape) last() *Signals[float32] { return &t.signals[len(t.signals)-1] }
