@@ -46,6 +46,7 @@ var shaped = []shapedModel{
 	listed(image, LayerSpec{Kind: "residual", Layers: []LayerSpec{{Kind: "maxpool", Kernel: Dims{2}}}}, LayerSpec{Kind: "residual", Layers: []LayerSpec{{Kind: "avgpool", Kernel: Dims{2}}}}, curve, flat),
 	listed(Flat(4, 2), LayerSpec{Kind: "residual", Layers: []LayerSpec{{Kind: "dense", Units: 3}, curve}}, LayerSpec{Kind: "residual", Layers: []LayerSpec{curve}}),
 	listed(series, LayerSpec{Kind: "avgpool", Kernel: Dims{2}}, flat),
+	listed(Flat(4, 2), LayerSpec{Kind: "dense", Units: 6}, curve, relu0, relu0, LayerSpec{Kind: "dense", Units: 4}, relu0, LayerSpec{Kind: "residual", Layers: []LayerSpec{relu0, curve}}),
 	listed(image, LayerSpec{Kind: "residual", Layers: []LayerSpec{{Kind: "maxpool", Kernel: Dims{3}, Stride: Dims{1}, Padding: Dims{1}}}}, conv3x3, flat),
 	{Config{Name: "gru", Units: 4}, Shape{In: []int{6, 2}, Extra: 1, Out: 2}},
 	{Config{Name: "gru", Units: 3, Skip: true}, Shape{In: []int{4, 1}, Out: 1}},
