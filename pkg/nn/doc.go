@@ -11,7 +11,9 @@
 //	ry   = tape.RForward(theta, v)
 //	loss.RGrad(..., y, ..., ry, rdy);   tape.RBackward(theta, v, rdy, hv)    // hv = H v
 //
-// Batches are rows: x is [n][in], y is [n][out]. Weights are [in][out]. All sums
+// Batches are rows: x is [n][in], y is [n][out]. Weights are [in][out]. Between
+// layers over time or space a batch lies with its positions first, [time][n][channels]
+// or [height][width][n][channels], and weights are [taps...][in][out]. All sums
 // follow the numerical contract of internal/kernel; the order of each is stated
 // at its layer. The package does no I/O, reads no clock, starts no goroutine.
 package nn
