@@ -248,11 +248,11 @@ func TestNoGrabBagPackages(t *testing.T) {
 	}
 }
 
-// The daemons of a cluster stay small: no embedded server, and the coordinator no engine.
+// The daemons of a cluster stay small: no embedded server, and the coordinator no engine (the worker has gorgonia too).
 func TestG8_DaemonsLinkOnlyWhatTheyNeed(t *testing.T) {
 	banned := map[string][]string{
 		"cmd/coordinator": {"github.com/nats-io/nats-server", "go.etcd.io/etcd/server", module + "pkg/nn", module + "pkg/learner", module + "pkg/taskshards", module + "pkg/coldstart", "gorgonia.org"},
-		"cmd/worker":      {"github.com/nats-io/nats-server", "go.etcd.io/etcd/server", "go.etcd.io/etcd/client", "github.com/minio/minio-go", module + "internal/etcdstate", module + "internal/s3store", "gorgonia.org"},
+		"cmd/worker":      {"github.com/nats-io/nats-server", "go.etcd.io/etcd/server", "go.etcd.io/etcd/client", "github.com/minio/minio-go", module + "internal/etcdstate", module + "internal/s3store"},
 	}
 	for cmd, list := range banned {
 		out, err := exec.Command("go", "list", "-deps", "../../"+cmd).CombinedOutput()

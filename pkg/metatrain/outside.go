@@ -27,6 +27,7 @@ type Skills struct {
 	Families []string `json:"families,omitempty"`
 	Models   []string `json:"models,omitempty"`
 	Learners []string `json:"learners,omitempty"`
+	Engines  []string `json:"engines,omitempty"`
 }
 
 // lack names what of a piece of work the skills lack, "" where nothing.
@@ -41,7 +42,7 @@ func (k *Skills) lack(s *RunSpec, kind Kind, track int) string {
 	for _, need := range []struct {
 		what, name string
 		known      []string
-	}{{"family", s.Family.Name, k.Families}, {"model", s.Model.Name, k.Models}, {"learner", learner, k.Learners}} {
+	}{{"family", s.Family.Name, k.Families}, {"model", s.Model.Name, k.Models}, {"learner", learner, k.Learners}, {"engine", cmp.Or(s.Engine, "lane"), k.Engines}} {
 		if len(need.known) > 0 && !slices.Contains(need.known, need.name) {
 			return fmt.Sprintf("does not know %s %s", need.what, need.name)
 		}

@@ -114,11 +114,12 @@ func TestSkills_WorkGoesToWhoKnowsIt(t *testing.T) {
 		lack   string
 	}{
 		"all":     {Skills{}, ""},
-		"named":   {Skills{[]Kind{Train}, []string{"sim"}, []string{"mlp"}, []string{"x", "maml"}}, ""},
+		"named":   {Skills{[]Kind{Train}, []string{"sim"}, []string{"mlp"}, []string{"x", "maml"}, []string{"lane"}}, ""},
 		"kind":    {Skills{Kinds: []Kind{Validate}}, "kind train"},
 		"family":  {Skills{Families: []string{"load"}}, "family sim"},
 		"model":   {Skills{Models: []string{"gru"}}, "model mlp"},
 		"learner": {Skills{Learners: []string{"ridge"}}, "learner maml"},
+		"engine":  {Skills{Engines: []string{"gorgonia"}}, "engine lane"},
 	} {
 		_, l := g.none(name, c.skills)
 		if (l != nil) != (c.lack == "") {

@@ -2,6 +2,7 @@ package metatrain
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -95,6 +96,8 @@ type RunSpec struct {
 	// Bits says whose results count: "" or "contract" those of workers that compute by Contract; BitsAny everybody's,
 	// which puts the run outside G1.
 	Bits string `json:"bits,omitempty"`
+	// Engine computes the run: "" or "lane", which keeps the contract, or another by name, which needs BitsAny.
+	Engine string `json:"engine,omitempty"`
 	// StallSeconds ends a run that folds no result for so long (G5). Outside the digest.
 	StallSeconds int64 `json:"stall_seconds"`
 	// Data is the SHA-256 of the packed data set, "" for a family that makes its own. Paths tells people where it came from.
@@ -178,6 +181,9 @@ func (s *RunSpec) Validate() error {
 	if s.Bits != "" && s.Bits != BitsContract && s.Bits != BitsAny {
 		bad("bits", fmt.Sprintf("%q", s.Bits), BitsContract+" or "+BitsAny)
 	}
+	if s.Engine != "" && s.Engine != "lane" && s.Bits != BitsAny {
+		bad("engine", fmt.Sprintf("%q with bits: %s", s.Engine, cmp.Or(s.Bits, BitsContract)), "bits: any beside it: only lane computes by "+Contract)
+	}
 	if s.Data != "" && !digestForm.MatchString(s.Data) {
 		bad("data", fmt.Sprintf("%q", s.Data), "a SHA-256 in hex")
 	}
@@ -236,6 +242,9 @@ func (s RunSpec) Digest() string {
 	}
 	if s.Bits == BitsContract {
 		s.Bits = ""
+	}
+	if s.Engine == "lane" {
+		s.Engine = ""
 	}
 	data, err := json.Marshal(s)
 	if err != nil { // every field is plain data and Options was validated

@@ -28,6 +28,7 @@ func TestG7_SpecIsRefusedByField(t *testing.T) {
 		"validation.targets[0]": func(s *RunSpec) { s.Validation.Adapt, s.Validation.Targets = []int{1}, []float64{0} },
 		"stall_seconds":         func(s *RunSpec) { s.StallSeconds = 0 },
 		"on_bad_task":           func(s *RunSpec) { s.OnBadTask = "retry" },
+		"engine":                func(s *RunSpec) { s.Engine = "gorgonia" },
 		"data":                  func(s *RunSpec) { s.Data = "abc" },
 		"optimizer.name":        func(s *RunSpec) { s.Optimizer.Name = "lion" },
 		"optimizer.rate":        func(s *RunSpec) { s.Optimizer.Rate = math.NaN() },

@@ -15,6 +15,7 @@ import (
 	"os"
 
 	"github.com/warmstart-ml/warmstart/internal/cli"
+	"github.com/warmstart-ml/warmstart/internal/gorgoniaengine"
 	"github.com/warmstart-ml/warmstart/pkg/worker"
 )
 
@@ -26,5 +27,5 @@ func Main(kinds worker.Kinds) {
 // Run runs one command and returns its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted. The embedded stack
 // starts this very program again for its workers, so that its main must end in Main, or in Run of its own arguments.
 func Run(args []string, stdout, stderr io.Writer, kinds worker.Kinds) int {
-	return cli.Run(args, stdout, stderr, kinds)
+	return cli.Run(args, stdout, stderr, gorgoniaengine.With(kinds))
 }

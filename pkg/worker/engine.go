@@ -35,7 +35,8 @@ type engine struct {
 	spec   metatrain.RunSpec
 	family taskshards.Family
 	data   *taskshards.DataSet // nil where the family makes its own
-	model  *nn.Model
+	model  *nn.Model           // nil where only the engine knows it
+	out    int
 	tracks []learner.Learner[float32] // the base model's, then the pooled comparator's
 	inners []*inner                   // of the tracks
 	params int
@@ -63,20 +64,19 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 	if err != nil {
 		return nil, err
 	}
-	model, err := coldstart.BuildModel(modelConfig(&spec), modelShape(family.Shape()))
+	tracks, model, err := kinds.learners(spec, family.Shape())
 	if err != nil {
 		return nil, err
 	}
-	if n := model.NumParams(); n > maxParams {
+	if n := tracks[0].NumParams(); n > maxParams {
 		return nil, fmt.Errorf("model %s has %d parameters, expected at most %d; narrow model.hidden", spec.Model.Name, n, maxParams)
 	}
-	e := &engine{spec: spec, family: family, data: data, model: model}
-	for _, c := range []learner.Config{c, c.Pooled()} {
-		l, err := learner.New[float32](c, model)
-		if err != nil {
-			return nil, err
-		}
-		e.tracks, e.inners = append(e.tracks, l), append(e.inners, newInner(l))
+	e := &engine{spec: spec, family: family, data: data, model: model, tracks: tracks, out: family.Shape().Out}
+	if model != nil {
+		e.out = model.Out()
+	}
+	for _, l := range tracks {
+		e.inners = append(e.inners, newInner(l))
 	}
 	e.params = e.tracks[0].NumParams()
 	if err := e.chooseLoss(c); err != nil {

@@ -37,6 +37,7 @@ func newEngines(c *client.Client, kinds Kinds) *engines {
 func (es *engines) skills() metatrain.Skills {
 	return metatrain.Skills{
 		Families: slices.Sorted(maps.Keys(es.kinds.Families)), Models: slices.Sorted(maps.Keys(es.kinds.Models)), Learners: slices.Sorted(maps.Keys(learnerOptions())),
+		Engines: es.kinds.Engines.names(),
 	}
 }
 

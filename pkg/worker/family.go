@@ -29,10 +29,12 @@ type Families map[string]FamilyKind
 type Kinds struct {
 	Families Families
 	Models   Models
+	Engines  Engines
 }
 
-// BuiltinKinds are the families and models warmstart brings. The maps are the caller's to change.
-func BuiltinKinds() Kinds { return Kinds{BuiltinFamilies(), BuiltinModels()} }
+// BuiltinKinds are the families and models warmstart brings, and no engine beside lane. The maps are the caller's to
+// change.
+func BuiltinKinds() Kinds { return Kinds{BuiltinFamilies(), BuiltinModels(), Engines{}} }
 
 // BuiltinFamilies are the families warmstart brings.
 func BuiltinFamilies() Families {

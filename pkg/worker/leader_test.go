@@ -210,7 +210,7 @@ func (s *stage) run(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- RunSlots(ctx, Config{BeatEvery: 20 * time.Millisecond}, 1, s.client, Kinds{s.families, BuiltinModels()})
+		done <- RunSlots(ctx, Config{BeatEvery: 20 * time.Millisecond}, 1, s.client, Kinds{s.families, BuiltinModels(), nil})
 	}()
 	t.Cleanup(func() {
 		cancel()

@@ -66,7 +66,7 @@ func (l *Loop) Work(step int64, task int) (flops float64, ok bool) {
 // of sixteen tasks.
 func (l *Loop) Form() string { return l.e.inners[0].form() }
 
-// Model is the network.
+// Model is the network, nil where only the engine knows it.
 func (l *Loop) Model() *nn.Model { return l.e.model }
 
 // Params is the number of parameters, the learner's own included.

@@ -87,6 +87,8 @@ type ModelKind struct {
 	// model record it, so that whoever reads them later needs no more than the layers of pkg/nn. nil: the name is a model
 	// of pkg/nn and the options are fields of nn.Config.
 	Network func(options json.RawMessage, s nn.Shape) (nn.Config, error)
+	// Engine names the only engine that knows the model, which is then no network of pkg/nn: a graph of the user's own.
+	Engine string
 }
 
 // Models are the kinds of models a worker knows, by name.

@@ -51,11 +51,11 @@ func (e *engine) chooseLoss(c learner.Config) (err error) {
 
 // score is the validation loss of a predictor on a batch.
 func (e *engine) score(p *learner.Predictor[float32], q *learner.Batch[float32]) float32 {
-	n := q.N * e.model.Out()
+	n := q.N * e.out
 	e.y, e.dy = slices.Grow(e.y[:0], n)[:n], slices.Grow(e.dy[:0], n)[:n]
 	p.Predict(q.X, q.N, e.y)
 	if e.countsErrors {
 		return float32(1 - coldstart.Accuracy(e.y, q.Y, q.N))
 	}
-	return nn.Grad(e.valid, q.N, e.model.Out(), e.y, q.Y, q.W, e.dy)
+	return nn.Grad(e.valid, q.N, e.out, e.y, q.Y, q.W, e.dy)
 }

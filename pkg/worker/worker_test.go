@@ -173,7 +173,7 @@ func TestRefusedWorkersEnd(t *testing.T) {
 	l.mu.Unlock()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := RunSlots(ctx, Config{}, 2, s.client, Kinds{s.families, BuiltinModels()}); err == nil || !strings.Contains(err.Error(), "another release") {
+	if err := RunSlots(ctx, Config{}, 2, s.client, Kinds{s.families, BuiltinModels(), nil}); err == nil || !strings.Contains(err.Error(), "another release") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -184,7 +184,9 @@ func TestSlotsAreWorkersOfTheirOwn(t *testing.T) {
 	l := lead(t, s.bus, 5, s.spec)
 	ctx, cancel := context.WithCancelCause(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- RunSlots(ctx, Config{ID: "node7"}, 3, s.client, Kinds{s.families, BuiltinModels()}) }()
+	go func() {
+		done <- RunSlots(ctx, Config{ID: "node7"}, 3, s.client, Kinds{s.families, BuiltinModels(), nil})
+	}()
 	ids := map[string]bool{}
 	for len(ids) < 3 {
 		h := next(t, "hello", l.hellos)

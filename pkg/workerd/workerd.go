@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/warmstart-ml/warmstart/internal/gorgoniaengine"
 	"github.com/warmstart-ml/warmstart/internal/settings"
 	"github.com/warmstart-ml/warmstart/internal/wiring"
 	"github.com/warmstart-ml/warmstart/pkg/client"
@@ -57,5 +58,5 @@ func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 		return err
 	}
 	defer c.Close()
-	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, kinds)
+	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, gorgoniaengine.With(kinds))
 }
