@@ -121,7 +121,7 @@ func (a *anil[T]) adapted(theta []T, task *Task[T], grad []T) T {
 	clear(lambda)
 	a.score(theta, a.steps, task, lambda)
 	for k := a.steps - 1; k >= 0; k-- {
-		a.rates.gradient(grad[a.size:], lambda, a.support[k].grad, k)
+		a.rates.gradient(grad[a.size:], lambda, a.support[k].grad, k, a.hv)
 		if second {
 			a.rates.scale(a.v, lambda, learned, k)
 			a.curve(a.headAt(theta, k), k, b)
@@ -225,7 +225,8 @@ func (a *anil[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 		tape.Forward(at, support.X, support.N)
 		for k := range steps {
 			a.headGradient(a.inner, tape.Features(), h, support, y, dy, a.hv)
-			a.rates.descend(h, h, a.hv, theta[a.size:], k)
+			a.rates.descend(a.v, h, a.hv, theta[a.size:], k)
+			copy(h, a.v)
 		}
 	}
 	return a.newPredictor(at)

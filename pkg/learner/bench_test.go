@@ -68,3 +68,13 @@ func BenchmarkGroupSinusoid(b *testing.B) {
 		}
 	}
 }
+
+// Rates per parameter read and write vectors of the parameters beside products.
+func BenchmarkGradientFamily(b *testing.B) {
+	for _, net := range []nn.Config{{Name: "mlp", Hidden: []int{40, 40}}, {Name: "mlp", Hidden: []int{500, 500}}} {
+		for _, c := range []Config{{Name: "maml", Steps: 3}, {Name: "metasgd", Steps: 3}, {Name: "mamlpp", Steps: 3}, {Name: "anil", Steps: 3}} {
+			c.Rate = 1e-4
+			b.Run(fmt.Sprintf("%v/%s", net.Hidden, c.Name), func(b *testing.B) { benchmark(b, c, net, 1, 10, 10) })
+		}
+	}
+}

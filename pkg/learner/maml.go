@@ -136,7 +136,7 @@ func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 	}
 	for k := m.steps - 1; k >= 0; k-- {
 		at = m.thetaAt(theta, k)
-		m.rates.gradient(grad[m.size:], lambda, m.support[k].grad, k)
+		m.rates.gradient(grad[m.size:], lambda, m.support[k].grad, k, m.hv)
 		if m.second {
 			m.rates.scale(m.v, lambda, learned, k)
 			m.curve(at, k, &task.Support)
@@ -215,7 +215,8 @@ func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 		s.tape.SetStep(k)
 		m.supportGradient(at, support, &s)
 		m.stats.drop(s.grad)
-		m.rates.descend(at, at, s.grad, theta[m.size:], k)
+		m.rates.descend(m.v, at, s.grad, theta[m.size:], k)
+		copy(at, m.v)
 	}
 	p, err := m.newPredictor(at)
 	if err == nil {

@@ -86,15 +86,13 @@ func (r *rates[T]) scale(v, x, learned []T, k int) {
 			kernel.Scale(v[g.Lo:g.Hi], a[i], x[g.Lo:g.Hi])
 		}
 	case ParameterRates:
-		for i, x := range x[:r.size] {
-			v[i] = a[i] * x
-		}
+		kernel.Mul(v, a, x)
 	default:
 		kernel.Scale(v, r.fixed, x)
 	}
 }
 
-// descend sets next to at - a_k*g. next may be at.
+// descend sets next to at - a_k*g. next is neither of them.
 func (r *rates[T]) descend(next, at, g, learned []T, k int) {
 	switch a := r.at(learned, k); r.kind {
 	case LayerRates:
@@ -102,10 +100,8 @@ func (r *rates[T]) descend(next, at, g, learned []T, k int) {
 			kernel.Axpy(next[l.Lo:l.Hi], at[l.Lo:l.Hi], -a[i], g[l.Lo:l.Hi])
 		}
 	case ParameterRates:
-		for i, g := range g[:r.size] {
-			step := T(a[i] * g)
-			next[i] = at[i] - step
-		}
+		kernel.Mul(next, a, g)
+		kernel.Sub(next, at, next)
 	default:
 		kernel.Axpy(next, at, -r.fixed, g)
 	}
@@ -113,18 +109,16 @@ func (r *rates[T]) descend(next, at, g, learned []T, k int) {
 
 // gradient takes step k's part of the gradient for the learned rates into grad:
 // -lambda*g summed over what shares a rate. Steps come in descending order, and
-// grad starts at zero.
-func (r *rates[T]) gradient(grad, lambda, g []T, k int) {
+// grad starts at zero. product is work space of size elements.
+func (r *rates[T]) gradient(grad, lambda, g []T, k int, product []T) {
 	switch grad = r.at(grad, k); r.kind {
 	case LayerRates:
 		for i, l := range r.groups {
 			grad[i] = -kernel.Dot(lambda[l.Lo:l.Hi], g[l.Lo:l.Hi])
 		}
 	case ParameterRates:
-		for i, g := range g[:r.size] {
-			product := T(lambda[i] * g)
-			grad[i] -= product
-		}
+		kernel.Mul(product, lambda, g)
+		kernel.Sub(grad, grad, product)
 	}
 }
 

@@ -178,7 +178,7 @@ func TestInnerStepsLeaveTrackedStatistics(t *testing.T) {
 		at, size := places(l), len(p.Theta())
 		m, _ := l.(*maml[float64])
 		for i, x := range p.Theta() {
-			if at[i] && m != nil && m.v[i] != 0 {
+			if at[i] && m != nil && m.steps > 0 && m.v[i] != 0 {
 				t.Fatalf("a direction has %v at element %d", m.v[i], i)
 			}
 			if at[i] && x != theta[i] {
