@@ -31,7 +31,7 @@ type laneHead struct{ y, dy, grad, next []float32 }
 
 // Uses of a gradient for the body, beside laneMAML's.
 const (
-	useWhole laneUse = iota + useEarly + 1 // sum = w g
+	useWhole laneUse = iota + useAdapt + 1 // sum = w g
 	useKeep                                // body = g
 	useLess                                // sum = body - g
 )

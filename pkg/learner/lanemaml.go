@@ -41,6 +41,7 @@ const (
 	useStart                  // lambda = w g
 	useCurve                  // lambda -= g
 	useEarly                  // lambda += w_k g
+	useAdapt                  // lambda = theta_k - a_k*g
 )
 
 var _ nn.LaneSink = (*laneMAML)(nil)
@@ -169,7 +170,14 @@ func (l *laneMAML) Take(lo int, g []float32) {
 	part := l.lambda[lo*nn.Lanes : hi*nn.Lanes]
 	switch l.use {
 	case useDescend:
-		l.step(lo, hi, g)
+		s := &l.steps[l.k]
+		if l.m.rates.learned() {
+			copy(s.grad[lo*nn.Lanes:hi*nn.Lanes], g)
+		}
+		l.step(s.next[lo*nn.Lanes:hi*nn.Lanes], lo, hi, g)
+		return
+	case useAdapt:
+		l.step(part, lo, hi, g)
 		return
 	case useStart:
 		if l.w != 1 {
@@ -200,18 +208,15 @@ func (l *laneMAML) Take(lo int, g []float32) {
 // kept reports whether lambda is read after the use at hand.
 func (l *laneMAML) kept() bool { return !l.last || l.k > 0 && l.m.rates.learned() }
 
-// step is the part [lo, hi) of an inner step.
-func (l *laneMAML) step(lo, hi int, g []float32) {
-	s, at := &l.steps[l.k], l.at.X
-	if l.m.rates.learned() {
-		copy(s.grad[lo*nn.Lanes:hi*nn.Lanes], g)
-	}
+// step sets next to the part [lo, hi) of theta_k less the step along g.
+func (l *laneMAML) step(next []float32, lo, hi int, g []float32) {
+	at := l.at.X
 	if l.at.Shared {
 		at = at[lo:hi]
 	} else {
 		at = at[lo*nn.Lanes : hi*nn.Lanes]
 	}
-	kernel.LaneStep(s.next[lo*nn.Lanes:hi*nn.Lanes], at, l.at.Shared, l.rates.of[l.k][lo:hi], g)
+	kernel.LaneStep(next, at, l.at.Shared, l.rates.of[l.k][lo:hi], g)
 }
 
 // weigh sets loss to the sum of w_k losses_k over the k that weigh anything.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/warmstart-ml/warmstart/pkg/nn"
@@ -141,6 +142,43 @@ func TestG1_GroupsHaveTheBitsOfSingleTasks(t *testing.T) {
 		}
 	}
 }
+
+// A group's scores are those of predictors, clipped, after any number of steps, beyond the learned rates too.
+func TestG1_GroupsScoreAsPredictorsDo(t *testing.T) {
+	for seed := range uint64(60) {
+		r := rand.New(rand.NewPCG(seed, 33))
+		what, l, theta, tasks := randomGroup(t, r)
+		steps := []int{3, 0, -1, 1 + r.IntN(6)}
+		if c := what; strings.Contains(c, "Name:pooled") {
+			steps = []int{-1, 0}
+		}
+		model, outer := l.(interface{ parts() (*nn.Model, nn.Loss) }).parts()
+		g, got := NewGroup(l), make([][nn.Lanes]float32, len(steps))
+		ok := g.Scores(theta, tasks, steps, nn.NewLaneLoss(outer, model.Out()), got)
+		if _, anil := l.(*anil[float32]); ok == anil {
+			t.Fatalf("%s: computed: %v", what, ok)
+		}
+		for i := range steps {
+			for lane, task := range tasks {
+				if task == nil || !ok {
+					continue
+				}
+				p, err := l.Adapt(theta, &task.Support, steps[i])
+				if err != nil {
+					t.Fatal(err)
+				}
+				y := make([]float32, task.Query.N*model.Out())
+				p.Predict(task.Query.X, task.Query.N, y)
+				want := nn.Grad(outer, task.Query.N, model.Out(), y, task.Query.Y, task.Query.W, make([]float32, len(y)))
+				if math.Float32bits(got[i][lane]) != math.Float32bits(want) {
+					t.Fatalf("%s: after %d steps task %d scores %b, alone %b", what, steps[i], lane, got[i][lane], want)
+				}
+			}
+		}
+	}
+}
+
+func (b *base[T]) parts() (*nn.Model, nn.Loss) { return b.model, b.outer }
 
 func FuzzGroup(f *testing.F) {
 	f.Add(uint64(1))

@@ -243,12 +243,13 @@ func (e *engine) gradients(j *job) (metatrain.Partial, error) {
 
 // validate sums the losses of the validation tasks after each number of inner steps asked for.
 func (e *engine) validate(j *job) error {
-	l := e.tracks[j.lease.Work.Track]
+	l, in := e.tracks[j.lease.Work.Track], e.inners[j.lease.Work.Track]
 	steps := e.spec.Validation.Adapt
 	if len(steps) == 0 || j.lease.Work.Track > 0 {
 		steps = []int{-1}
 	}
-	sum, err := e.fold(j, nil, func(task int) (metatrain.Partial, error) {
+	group := func(lo, hi int) (metatrain.Partial, bool) { return in.scores(e, j, steps, lo, hi) }
+	sum, err := e.fold(j, group, func(task int) (metatrain.Partial, error) {
 		if err := e.family.Sample(taskshards.Validate, e.spec.Seed, 0, uint64(task), &e.task); err != nil {
 			return metatrain.Partial{}, err
 		}

@@ -30,6 +30,8 @@ type inner struct {
 	lanes  [nn.Lanes]*learner.Task[float32]
 	losses [nn.Lanes]float32
 	drawn  [2]int // tasks lo to hi-1 of the work at hand are in views
+	scored [][nn.Lanes]float32
+	valid  *nn.LaneLoss
 }
 
 func newInner(l learner.Learner[float32]) *inner {
@@ -43,13 +45,13 @@ func newInner(l learner.Learner[float32]) *inner {
 }
 
 // sample draws tasks lo.. of a step, but for those skipped, as many as lanes. It reports whether all could be drawn.
-func (in *inner) sample(e *engine, step int64, lanes []*learner.Task[float32], lo int, skip []int) (count int, ok bool) {
+func (in *inner) sample(e *engine, split taskshards.Split, step int64, lanes []*learner.Task[float32], lo int, skip []int) (count int, ok bool) {
 	in.drawn = [2]int{}
 	for i := range lanes {
 		if lanes[i] = nil; slices.Contains(skip, lo+i) {
 			continue
 		}
-		if e.family.Sample(taskshards.Train, e.spec.Seed, uint64(step), uint64(lo+i), &in.tasks[i]) != nil {
+		if e.family.Sample(split, e.spec.Seed, uint64(step), uint64(lo+i), &in.tasks[i]) != nil {
 			return 0, false
 		}
 		in.views[i] = viewOf(&in.tasks[i], step)
@@ -78,7 +80,7 @@ func (in *inner) sum(e *engine, j *job, lo, hi int) (metatrain.Partial, bool) {
 		return metatrain.Partial{}, false
 	}
 	lanes, n := in.lanes[:hi-lo], in.learner.NumParams()
-	count, ok := in.sample(e, j.lease.Work.Step, lanes, lo, j.lease.Skip)
+	count, ok := in.sample(e, taskshards.Train, j.lease.Work.Step, lanes, lo, j.lease.Skip)
 	if !ok || count == 0 || count < in.least {
 		return metatrain.Partial{}, false
 	}
@@ -92,6 +94,32 @@ func (in *inner) sum(e *engine, j *job, lo, hi int) (metatrain.Partial, bool) {
 	}
 	clear(grad[n:]) // what only the base model's learner has stays as it is
 	return metatrain.Partial{Vec: grad, Metrics: []float64{sumLosses(in.losses[:], lanes)}, Tasks: count}, true
+}
+
+// scores is the sum of the validation losses of tasks [lo, hi) after each of steps, as sum is that of gradients.
+func (in *inner) scores(e *engine, j *job, steps []int, lo, hi int) (metatrain.Partial, bool) {
+	if in.least > nn.Lanes || in.least > hi-lo || hi-lo == 1 || e.countsErrors {
+		return metatrain.Partial{}, false
+	}
+	lanes := in.lanes[:hi-lo]
+	count, ok := in.sample(e, taskshards.Validate, 0, lanes, lo, j.lease.Skip)
+	if !ok || count == 0 || count < in.least {
+		return metatrain.Partial{}, false
+	}
+	if in.valid == nil {
+		in.valid, in.scored = nn.NewLaneLoss(e.valid, e.model.Out()), make([][nn.Lanes]float32, len(steps))
+	}
+	if !in.group.Scores(j.theta[:in.learner.NumParams()], lanes, steps, in.valid, in.scored) {
+		return metatrain.Partial{}, false
+	}
+	metrics := make([]float64, len(steps))
+	for i := range steps {
+		for lane, loss := range in.scored[i][:hi-lo] {
+			in.losses[lane] = float32(bounded(float64(loss)))
+		}
+		metrics[i] = sumLosses(in.losses[:], lanes)
+	}
+	return metatrain.Partial{Metrics: metrics, Tasks: count}, true
 }
 
 // sumLosses adds the losses of the tasks there are by the tree.

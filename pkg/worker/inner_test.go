@@ -46,15 +46,16 @@ func TestG1_GroupsAndSingleTasksGiveTheSameBits(t *testing.T) {
 			for _, tasks := range []int{1, 16, 25, 40} {
 				for level := range metatrain.RootLevel(tasks) + 1 {
 					for i := range metatrain.NodesAt(level, tasks) {
-						for track := range 2 {
+						for at := range 4 {
+							kind, track := []metatrain.Kind{metatrain.Train, metatrain.Validate}[at/2], at%2
 							work := func(e *engine) metatrain.Partial {
-								j := e.job(t, metatrain.Train, tasks, metatrain.Node{Level: level, Index: i})
+								j := e.job(t, kind, tasks, metatrain.Node{Level: level, Index: i})
 								j.lease.Work.Track, j.lease.Skip = track, []int{0, 7, 15, 17, 39}
 								return e.partial(t, j)
 							}
 							a, b := work(lanes), work(single)
 							if !slices.Equal(a.Vec, b.Vec) || !slices.Equal(a.Metrics, b.Metrics) || a.Tasks != b.Tasks {
-								t.Fatalf("learned rates %s, shots %s, track %d: node (%d, %d) of %d tasks has other bits in groups", rates, shots, track, level, i, tasks)
+								t.Fatalf("%s, learned rates %s, shots %s, track %d: node (%d, %d) of %d tasks has other bits in groups", kind, rates, shots, track, level, i, tasks)
 							}
 						}
 					}
@@ -66,8 +67,9 @@ func TestG1_GroupsAndSingleTasksGiveTheSameBits(t *testing.T) {
 
 // The task at fault is found, and named, as without groups.
 func TestGroupsBlameTheTask(t *testing.T) {
-	sets := []string{"family.shots=[5]", "learner.rate=100", "learner.steps=40"}
+	sets := []string{"family.shots=[5]", "learner.rate=100", "learner.steps=40", "validation.adapt=[1,60]"}
 	var texts []string
+	var scores [][]float64
 	for _, always := range []bool{true, false} {
 		e := grouped(t, always, sets...)
 		err := e.do(e.job(t, metatrain.Train, 32, metatrain.Node{Level: 5}))
@@ -76,9 +78,15 @@ func TestGroupsBlameTheTask(t *testing.T) {
 			t.Fatalf("got %v, want an error of a task", err)
 		}
 		texts = append(texts, fmt.Sprint(err))
+		// What diverges scores as badly as can be, and is no fault.
+		j := e.must(t, e.job(t, metatrain.Validate, 32, metatrain.Node{Level: 5}))
+		scores = append(scores, j.result.Metrics)
 	}
 	if texts[0] != texts[1] {
 		t.Errorf("in groups: %s\none by one: %s", texts[0], texts[1])
+	}
+	if !slices.Equal(scores[0], scores[1]) || !slices.ContainsFunc(scores[0], func(x float64) bool { return x > diverged/2 }) {
+		t.Errorf("scores in groups %v, one by one %v", scores[0], scores[1])
 	}
 }
 
