@@ -135,8 +135,7 @@ func (o *optimizer[T]) step(theta, g []T) {
 		kernel.Axpy(theta, theta, -T(o.rate), g)
 		return
 	}
-	o.power1 *= o.beta1
-	o.power2 *= o.beta2
+	o.power1, o.power2 = float64(o.power1*o.beta1), float64(o.power2*o.beta2)
 	rate, root := T(o.rate/(1-o.power1)), T(1/math.Sqrt(1-o.power2))
 	b1, b2 := T(o.beta1), T(o.beta2)
 	for i, x := range g {

@@ -131,7 +131,7 @@ func (u *updater[T]) solve(n int, total T) error {
 	for i, di := range d {
 		ci := T(c * di)
 		for j, dj := range d {
-			u.chol.u[i*f+j] = T(ci*u.nextG[i*f+j]) * dj
+			u.chol.u[i*f+j] = T(T(ci*u.nextG[i*f+j]) * dj)
 		}
 		u.chol.u[i*f+i]++
 		kernel.Scale(u.z[i*out:][:out], ci, u.nextH[i*out:])

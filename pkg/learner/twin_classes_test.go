@@ -59,10 +59,9 @@ func (w classTwin) entropy(y [][]float32, b Batch[float32]) (loss float32, dy []
 		for k, v := range row {
 			away := v - m
 			term := log - away
-			loss = kernel.FMA32(b.W[i], t[k]*term, loss)
+			loss = kernel.FMA32(b.W[i], float32(t[k]*term), loss)
 			p := e[k] / total
-			p = mass * p
-			d[k] = b.W[i] * (p - t[k])
+			d[k] = b.W[i] * (float32(mass*p) - t[k])
 		}
 		dy = append(dy, d)
 	}
@@ -123,8 +122,7 @@ func (w classTwin) protonet(theta []float32, task Task[float32]) (float32, []flo
 	})
 	fromS := w.body(s, phi, func(i, j int) float32 {
 		return chain(0, w.ways, func(k int) (float32, float32) {
-			square := wh[j*w.ways+k] * gb[k]
-			return a[i][k], 2*gw[j*w.ways+k] - square
+			return a[i][k], float32(2*gw[j*w.ways+k]) - float32(wh[j*w.ways+k]*gb[k])
 		})
 	})
 	grad := make([]float32, len(theta))
@@ -185,15 +183,13 @@ func (w classTwin) ridge(theta []float32, task Task[float32]) (float32, []float3
 	total := chain(0, s.N, func(i int) (float32, float32) { return s.W[i], 1 })
 	sw := make([]float32, s.N)
 	for i := range sw {
-		relative := s.W[i] * (float32(s.N) / total)
-		sw[i] = float32(math.Sqrt(float64(relative)))
+		sw[i] = float32(math.Sqrt(float64(float32(s.W[i] * (float32(s.N) / total)))))
 	}
 	a := grid(s.N, f, func(i, j int) float32 {
 		if j == w.h {
 			return sw[i] * d[j]
 		}
-		weighed := sw[i] * phi[i][j]
-		return weighed * d[j]
+		return float32(sw[i]*phi[i][j]) * d[j]
 	})
 	y := w.outputs(phi, wh, bh)
 	r := grid(s.N, w.ways, func(i, k int) float32 { return (s.Y[i*w.ways+k] - y[i][k]) * sw[i] })
@@ -221,15 +217,14 @@ func (w classTwin) ridge(theta []float32, task Task[float32]) (float32, []float3
 		}
 		return wh[j*w.ways+k]
 	})
-	head := grid(f, w.ways, func(j, k int) float32 { delta := d[j] * z[j][k]; return w0[j][k] + delta })
+	head := grid(f, w.ways, func(j, k int) float32 { return w0[j][k] + float32(d[j]*z[j][k]) })
 	scale := float32(kernel.Exp(float64(own[f]) * 10))
 	foldW, foldB := make([]float32, w.h*w.ways), make([]float32, w.ways)
 	for k := range w.ways {
 		for j := range w.h {
 			foldW[j*w.ways+k] = scale * head[j][k]
 		}
-		b := scale * head[w.h][k]
-		foldB[k] = b + own[f+1]
+		foldB[k] = float32(scale*head[w.h][k]) + own[f+1]
 	}
 	loss, dy := w.entropy(w.outputs(phiQ, foldW, foldB), q)
 	gw, gb := w.headGradient(phiQ, dy)
