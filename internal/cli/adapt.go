@@ -41,7 +41,7 @@ func adapt(ctx context.Context, env *environment, args []string) error {
 		return err
 	}
 	if base.Family.Name != "load" {
-		return fmt.Errorf("model %s is of family %s; adapt reads traces, which family load has", positional[0], base.Family.Name)
+		return fmt.Errorf("model %s is of family %s; adapt forecasts a trace, which family load is for. For arrays see `warmstart eval` and python/warmstart.py", positional[0], base.Family.Name)
 	}
 	config := base.Family
 	config.Strict, config.SkipBad, config.Group, config.MinValues = *strict, *skipBad, "", base.Family.Lags+1

@@ -9,19 +9,22 @@ import (
 	"strings"
 
 	"github.com/warmstart-ml/warmstart/pkg/coldstart"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
-// eval prints the cold-start table of a model on traces it has never seen.
+// eval prints the cold-start table of a model on tasks it has never seen.
 func eval(ctx context.Context, env *environment, args []string) error {
 	var p place
 	set := env.flags()
 	p.add(set)
 	var tasks list
-	set.Var(&tasks, "tasks", "`folder` or file with traces; may be given again")
+	set.Var(&tasks, "tasks", "`folder` or file with traces, images or arrays, as the model's family reads them; may be given again")
 	shots := set.String("shots", "0,5,10,20,50", "sizes of support, in `samples`")
 	support := set.String("support", "first", "first: the first windows of a series; recent: the last ones before the scored part")
 	score := set.Float64("score", 0, "score only this last `share` of each series; 0 = all windows after the support")
+	steps := set.String("steps", "0,1,3,10", "omniglot, arrays: numbers of inner steps")
+	episodes := set.Int("episodes", 0, "omniglot, arrays: `tasks` scored; 0 = 600, or each file once where files say support and query")
 	strict := set.Bool("strict", false, "refuse traces with duplicate, unordered or off-grid rows")
 	skipBad := set.Bool("skip-bad", false, "leave out, and count, rows and series that would be refused")
 	asJSON := set.Bool("json", false, "print JSON, one line")
@@ -40,8 +43,15 @@ func eval(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
+	if base.Family.Name == "omniglot" || base.Family.Name == "arrays" {
+		inner, err := numbers(*steps)
+		if err != nil {
+			return usage("--steps: %v", err)
+		}
+		return evalTasks(env, base, tasks, inner, *episodes, *asJSON)
+	}
 	if base.Family.Name != "load" {
-		return fmt.Errorf("model %s is of family %s; eval reads traces, which family load has", positional[0], base.Family.Name)
+		return fmt.Errorf("model %s is of family %s; eval reads the data of families load, omniglot and arrays", positional[0], base.Family.Name)
 	}
 	config := base.Family
 	config.Strict, config.SkipBad, config.Group = *strict, *skipBad, ""
@@ -61,6 +71,53 @@ func eval(ctx context.Context, env *environment, args []string) error {
 		return json.NewEncoder(env.out).Encode(table)
 	}
 	return table.Write(env.out)
+}
+
+// evalTasks prints the table of a family without series: accuracy or squared error, by inner steps.
+func evalTasks(env *environment, base *coldstart.Base, paths []string, steps []int, episodes int, asJSON bool) error {
+	if episodes < 0 {
+		return usage("--episodes: found %d, expected a number of tasks", episodes)
+	}
+	config, shape := base.Family, base.Config.Shape
+	config.Group = ""
+	if shape.Classes && config.Name == "arrays" {
+		config.Classes = shape.Out
+	}
+	ds, err := readData(paths, config, env.err)
+	if err != nil {
+		return err
+	}
+	family, tasks, err := taskshards.HeldOut(config, ds)
+	if err != nil {
+		return err
+	}
+	s := family.Shape()
+	if found := (metatrain.Shape{In: s.In, Extra: s.Extra, Out: s.Out, Classes: s.Classes}); !found.Equal(shape) {
+		return fmt.Errorf("eval: found samples of shape %+v in %s, expected %+v as the model was trained on", found, strings.Join(paths, ", "), shape)
+	}
+	if episodes > 0 {
+		tasks = episodes
+	}
+	table, err := taskTable(base, family, tasks, steps)
+	if err != nil {
+		return err
+	}
+	if asJSON {
+		return json.NewEncoder(env.out).Encode(table)
+	}
+	return table.Write(env.out)
+}
+
+// evalSeed draws what the data leaves open.
+const evalSeed = 1
+
+func taskTable(base *coldstart.Base, f taskshards.Family, tasks int, steps []int) (interface{ Write(io.Writer) error }, error) {
+	if !f.Shape().Classes {
+		t, err := coldstart.EvaluateSteps(base, f, evalSeed, tasks, nil, steps)
+		return &t, err
+	}
+	t, err := coldstart.EvaluateClasses(base, f, coldstart.ClassOptions{Seed: evalSeed, Tasks: tasks, Steps: steps, Untuned: base.Family.Name == "arrays"})
+	return &t, err
 }
 
 func numbers(text string) ([]int, error) {

@@ -49,6 +49,10 @@ type ClassOptions struct {
 	// Comparators is the number of tasks that the rows beside the base model's are
 	// made on, the first ones; 100 where 0, below 0 none.
 	Comparators int
+
+	// Untuned leaves out the rows that choose something on training tasks, of which
+	// the family has none.
+	Untuned bool
 }
 
 const (
@@ -162,20 +166,28 @@ func (e *examiner) comparators() ([]way, error) {
 		nearestSample(t, e.classes, y)
 		return nil, nil
 	}}}
-	scratch, err := e.fitted("scratch", e.w.random)
-	if err != nil {
-		return nil, err
-	}
-	ways = append(ways, scratch)
+	starts := []struct {
+		name  string
+		theta []float32
+	}{{"scratch", e.w.random}}
 	if pooled := e.w.base.Pooled; pooled != nil {
-		zero := way{"pooled", nil, n, func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error) {
+		ways = append(ways, way{"pooled", nil, n, func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error) {
 			return predicted(&t.Query, y)(e.w.still(pooled))
-		}}
-		tuned, err := e.fitted("finetuned", pooled)
+		}})
+		starts = append(starts, struct {
+			name  string
+			theta []float32
+		}{"finetuned", pooled})
+	}
+	for _, s := range starts {
+		if e.o.Untuned {
+			break
+		}
+		fitted, err := e.fitted(s.name, s.theta)
 		if err != nil {
 			return nil, err
 		}
-		ways = append(ways, zero, tuned)
+		ways = append(ways, fitted)
 	}
 	return ways, nil
 }
@@ -351,6 +363,9 @@ func batchOf(b *taskshards.Batch) learner.Batch[float32] {
 
 func (e *examiner) notes() []string {
 	notes := []string{fmt.Sprintf("accuracy in percent of the query, chance %.1f; 95 %% intervals are over tasks", 100/float64(e.classes))}
+	if e.o.Untuned {
+		notes = append(notes, "no training tasks at hand to choose their steps on: the rows scratch and finetuned are left out")
+	}
 	if len(e.tuned) > 0 {
 		notes = append(notes, fmt.Sprintf("chosen on %d training tasks: %s", classTuneTasks, strings.Join(e.tuned, "; ")))
 	}

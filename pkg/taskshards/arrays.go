@@ -1,6 +1,9 @@
 package taskshards
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Arrays is the family of the user's own tasks, read from files (see
 // IngestArrays). A training task is one of its split's files, drawn at random;
@@ -53,6 +56,11 @@ func NewArrays(c Config, ds *DataSet) (*Arrays, error) {
 // Shape is that of the files.
 func (f *Arrays) Shape() Shape {
 	return Shape{In: f.set.In, Out: f.set.Out, Classes: f.set.Classes}
+}
+
+// Draws reports whether any task leaves its support and query to be drawn.
+func (f *Arrays) Draws() bool {
+	return slices.ContainsFunc(f.set.Tasks, func(t ArrayTask) bool { return t.Support == Drawn })
 }
 
 // Tasks lists the names of a split's tasks, ascending.

@@ -40,11 +40,11 @@ func (e *engine) table(theta, pooled []float32) (any, error) {
 	load, ok := e.family.(*taskshards.Load)
 	if !ok && e.family.Shape().Classes {
 		return coldstart.EvaluateClasses(base, e.family, coldstart.ClassOptions{
-			Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: unseenShots(base.Family), Steps: s.Evaluation.Steps,
+			Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: e.unseenShots(base.Family), Steps: s.Evaluation.Steps,
 		})
 	}
 	if !ok {
-		return coldstart.EvaluateSteps(base, e.family, s.Seed, s.Evaluation.Tasks, unseenShots(base.Family), s.Evaluation.Steps)
+		return coldstart.EvaluateSteps(base, e.family, s.Seed, s.Evaluation.Tasks, e.unseenShots(base.Family), s.Evaluation.Steps)
 	}
 	test, train, byTime := e.members(load, base.Family.Generator.Seed)
 	options := coldstart.Options{Shots: s.Evaluation.Shots, Score: s.Evaluation.Score}
@@ -103,7 +103,11 @@ func generated(seed uint64, domain string, n int) []*taskshards.Series {
 	return series
 }
 
-func unseenShots(c taskshards.Config) []int {
+// unseenShots are what the supports of the test tasks are drawn by; none where the files say.
+func (e *engine) unseenShots(c taskshards.Config) []int {
+	if a, ok := e.family.(*taskshards.Arrays); ok && !a.Draws() {
+		return nil
+	}
 	if len(c.TestShots) > 0 {
 		return c.TestShots
 	}
