@@ -326,6 +326,10 @@ func TestPythonRefusesWhatItCannotUse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	manifest, err := os.ReadFile("../../builtin/load/manifest.json")
+	if err != nil {
+		t.Fatal(err)
+	}
 	change := func(old, new string) []byte {
 		if !bytes.Contains(config, []byte(old)) {
 			t.Fatalf("the configuration has no %s", old)
@@ -350,13 +354,17 @@ func TestPythonRefusesWhatItCannotUse(t *testing.T) {
 		{"too few samples", config, model, "1,2\n3,\n", []string{"1 rows with targets", "2"}},
 		{"a trace whose row is broken", load, loadModel, "timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:05:00,oops\n", []string{"data.csv:3: column 2", "'oops'", "a number"}},
 		{"a trace that is too short", load, loadModel, "timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:05:00,2\n", []string{"2 values", "24"}},
+		{"a file that is not the manifest's", append(bytes.Clone(load), ' '), loadModel, "timestamp,value\n", []string{"config.json", "as manifest.json says"}},
 		{"a stamp that is none", load, loadModel, "timestamp,value\n2024-13-01 00:00:00,1\n", []string{"data.csv:2: column 1", "2024-13-01"}},
 	}
 	var commands [][]string
 	for _, c := range cases {
-		dir := folder(t, map[string][]byte{checkpoint.ConfigFile: c.config, checkpoint.ModelFile: c.model, "data.csv": []byte(c.data)})
-		shots := "2"
-		commands = append(commands, []string{dir, "--data", filepath.Join(dir, "data.csv"), "--shots", shots})
+		files := map[string][]byte{checkpoint.ConfigFile: c.config, checkpoint.ModelFile: c.model, "data.csv": []byte(c.data)}
+		if bytes.Equal(c.model, loadModel) {
+			files[checkpoint.ManifestFile] = manifest
+		}
+		dir := folder(t, files)
+		commands = append(commands, []string{dir, "--data", filepath.Join(dir, "data.csv"), "--shots", "2"})
 	}
 	for i, s := range readers(t, commands) {
 		if s.Code != 1 {
