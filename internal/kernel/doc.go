@@ -12,14 +12,18 @@
 //     number (Dot, SumSquares) uses blocks of 4096 with 16 interleaved chains.
 //  3. Every other operation rounds once. Go fuses x*y + z where the processor
 //     can, so products are written T(x*y).
-//  4. Exp, Log, Tanh, Sin, Cos and Pow are stated here as sequences of IEEE
-//     operations; package math is used for Sqrt, FMA, Abs, rounding and bits only.
+//  4. Exp, Log, Tanh, Sigmoid, Sin, Cos and Pow are stated here as sequences of
+//     IEEE operations; package math is used for Sqrt, FMA, Abs, rounding and bits
+//     only.
 //
 // Vectorising is across outputs, never within a chain. The plain Go functions
 // (build tag noasm, or any processor without AVX2 and FMA) define the bits; the
 // assembly is tested equal to them. Functions are generic over float32 and
 // float64 and dispatch once per call; float64 follows the same order with
 // math.FMA and exists for checks, so it has no assembly.
+//
+// The assembly is written by asmgen, a module of its own, by `go generate`; masks
+// keep it within the slices it is given, and sizes are checked before it is called.
 //
 // Every function is pure, allocates nothing and is safe for concurrent use.
 package kernel
