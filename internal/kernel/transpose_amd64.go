@@ -2,9 +2,10 @@
 
 package kernel
 
-// transpose32 reports whether this processor has a kernel for transposing src
-// [rows][cols] into dst, and if so does it, square by square.
-func transpose32(dst, src []float32, rows, cols int) bool {
+// transpose32 reports whether this processor has a kernel for transposing rows x
+// cols of src, whose row stride is sr, into dst, whose is dr, and if so does it,
+// square by square.
+func transpose32(dst []float32, dr int, src []float32, sr int, rows, cols int) bool {
 	size := 8 * level
 	if level == 0 {
 		return false
@@ -12,11 +13,11 @@ func transpose32(dst, src []float32, rows, cols int) bool {
 	for i := 0; i < rows; i += size {
 		r, j := min(size, rows-i), 0
 		if r == size && cols >= size {
-			strip(cols/size, dst[i:], rows, src[i*cols:], cols)
+			strip(cols/size, dst[i:], dr, src[i*sr:], sr)
 			j = cols / size * size
 		}
 		for ; j < cols; j += size {
-			corner(r, min(size, cols-j), dst[j*rows+i:], rows, src[i*cols+j:], cols)
+			corner(r, min(size, cols-j), dst[j*dr+i:], dr, src[i*sr+j:], sr)
 		}
 	}
 	return true

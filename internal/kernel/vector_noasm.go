@@ -8,6 +8,6 @@ func finite32(x []float32) int { return 0 }
 
 func each32(o op, dst, x, y, z []float32, a float32, n, c, yr, zr int) bool { return false }
 
-func columns32(dst, x, y []float32, n, c int) bool        { return false }
-func transpose32(dst, src []float32, rows, cols int) bool { return false }
-func curve32(which int, dst, x []float32) bool            { return false }
+func columns32(dst, x, y []float32, n, c int) bool                                  { return false }
+func transpose32(dst []float32, dr int, src []float32, sr int, rows, cols int) bool { return false }
+func curve32(which int, dst, x []float32) bool                                      { return false }

@@ -9,8 +9,6 @@ import "github.com/warmstart-ml/warmstart/internal/kernel"
 type dense[T kernel.Float] struct {
 	in, out int
 	one     []T // a single 1, read with stride 0
-	// DY transposed, kept for RBackward; RDY transposed; DX or RDX transposed.
-	dyT, rdyT, dxT []T
 }
 
 func (l *dense[T]) Forward(theta []T, n int, s *Signals[T]) {
@@ -20,12 +18,9 @@ func (l *dense[T]) Forward(theta []T, n int, s *Signals[T]) {
 func (l *dense[T]) Backward(theta, grad []T, n int, s *Signals[T]) {
 	l.outer(kernel.FromZero, grad, n, s.X, s.DY)
 	l.columns(grad, n, s.DY)
-	if s.DX == nil {
-		return
+	if s.DX != nil {
+		l.back(kernel.FromZero, theta, n, s.DY, s.DX)
 	}
-	l.flip(&l.dyT, n, s.DY)
-	l.back(kernel.FromZero, theta, n, s.DY, l.dyT, s.DX)
-	l.unflip(n, s.DX)
 }
 
 func (l *dense[T]) RForward(theta, dir []T, n int, s *Signals[T]) {
@@ -41,13 +36,10 @@ func (l *dense[T]) RBackward(theta, dir, rgrad []T, n int, s *Signals[T]) {
 		l.outer(kernel.FromC, rgrad, n, s.RX, s.DY)
 	}
 	l.columns(rgrad, n, s.RDY)
-	if s.RDX == nil {
-		return
+	if s.RDX != nil {
+		l.back(kernel.FromZero, theta, n, s.RDY, s.RDX)
+		l.back(kernel.FromC, dir, n, s.DY, s.RDX)
 	}
-	l.flip(&l.rdyT, n, s.RDY)
-	l.back(kernel.FromZero, theta, n, s.RDY, l.rdyT, s.RDX)
-	l.back(kernel.FromC, dir, n, s.DY, l.dyT, s.RDX)
-	l.unflip(n, s.RDX)
 }
 
 // outer sets or adds to grad's weights the sum over samples of x y^T.
@@ -60,34 +52,7 @@ func (l *dense[T]) columns(grad []T, n int, y []T) {
 	kernel.Gemm(kernel.FromZero, nil, 1, l.out, n, l.one, 0, 0, y, l.out, grad[l.in*l.out:], l.out)
 }
 
-// back starts or goes on with y W^T: into x where the layer has one output, else
-// transposed, as W y^T, into dxT, because a batch is cheaper to transpose than
-// the weights.
-func (l *dense[T]) back(start kernel.Start, w []T, n int, y, yT, x []T) {
-	if l.out == 1 {
-		kernel.Gemm(start, nil, n, l.in, 1, y, 1, 1, w, l.in, x, l.in)
-		return
-	}
-	kernel.Gemm(start, nil, l.in, n, l.out, w, l.out, 1, yT, n, l.dxT, n)
-}
-
-// flip transposes y [n][out] into dst, where back will need it.
-func (l *dense[T]) flip(dst *[]T, n int, y []T) {
-	if l.out == 1 {
-		return
-	}
-	if len(*dst) < l.out*n {
-		*dst = make([]T, l.out*n)
-	}
-	if len(l.dxT) < l.in*n {
-		l.dxT = make([]T, l.in*n)
-	}
-	kernel.Transpose(*dst, y, n, l.out)
-}
-
-// unflip transposes what back left in dxT into x [n][in].
-func (l *dense[T]) unflip(n int, x []T) {
-	if l.out > 1 {
-		kernel.Transpose(x, l.dxT, l.in, n)
-	}
+// back sets x to, or adds to it, y W^T.
+func (l *dense[T]) back(start kernel.Start, w []T, n int, y, x []T) {
+	kernel.GemmT(start, nil, n, l.in, l.out, y, l.out, 1, w, l.out, x, l.in)
 }
