@@ -30,7 +30,7 @@ bits:                      ## the same bits from plain Go and from GOAMD64=v3, w
 
 bits-arm64:                ## the same bits from arm64, where the compiler fuses, under Debian's qemu-user-static
 	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is missing: apt-get install -y qemu-user-static"; exit 1; }
-	GOARCH=arm64 CGO_ENABLED=0 go test -exec qemu-aarch64-static ./internal/kernel ./pkg/nn
+	GOARCH=arm64 CGO_ENABLED=0 go test -timeout 30m -exec qemu-aarch64-static ./internal/kernel ./pkg/nn ./pkg/learner
 
 fuzz:                      ## each decoder for a while: make fuzz FUZZTIME=1m
 	for t in $$(grep -rhoE 'func Fuzz[A-Za-z0-9_]+' --include=*_test.go pkg internal | cut -c6-); do \

@@ -163,7 +163,7 @@ func (w twin) gradient(theta []float32, size, steps int, task Task[float32]) (lo
 		next := make([]float32, size)
 		for i := range next {
 			a, _ := rate(k, i)
-			step := a * g[i]
+			step := float32(a * g[i]) // arm64 fuses what is not converted
 			next[i] = at[k][i] - step
 		}
 		at, gs = append(at, next), append(gs, g)
