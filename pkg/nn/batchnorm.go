@@ -53,8 +53,12 @@ func newBatchNorm[T kernel.Float](s step) Layer[T] {
 func (l *batchNorm[T]) Forward(theta []T, _ int, s *Signals[T]) {
 	l.choose(s.Step)
 	l.xh = room(l.xh, len(s.X))
-	whiten(l.xh, s.X, l.mean, l.inv, len(s.X)/l.c, l.eps)
-	l.forward(theta, s.Y, l.xh)
+	n := len(s.X) / l.c
+	whiten(l.xh, s.X, l.mean, l.inv, n, l.eps)
+	inChunks(n, l.c, func(lo, hi int) {
+		kernel.MulRow(l.xh[lo:hi], l.xh[lo:hi], l.inv)
+		l.forward(theta, s.Y[lo:hi], l.xh[lo:hi])
+	})
 }
 
 // Backward: dx = (gamma inv) t, t = project(dy); gamma is a factor of every row
@@ -65,25 +69,33 @@ func (l *batchNorm[T]) Backward(theta, grad []T, _ int, s *Signals[T]) {
 		return
 	}
 	l.t = room(l.t, len(s.DY))
-	n := T(len(s.DY) / l.c)
+	rows := len(s.DY) / l.c
+	n := T(rows)
 	for j, g := range l.gamma(theta) {
 		l.scale[j] = T(g * l.inv[j])
 		l.a[j], l.b[j] = -l.beta(grad)[j]/n, -l.gamma(grad)[j]/n
 	}
-	kernel.AddRow(l.t, s.DY, l.a)
-	kernel.AddMulRow(l.t, l.t, l.xh, l.b)
-	kernel.MulRow(s.DX, l.t, l.scale)
+	inChunks(rows, l.c, func(lo, hi int) {
+		rest(l.t[lo:hi], s.DY[lo:hi], l.xh[lo:hi], l.a, l.b)
+		kernel.MulRow(s.DX[lo:hi], l.t[lo:hi], l.scale)
+	})
 }
 
 func (l *batchNorm[T]) RForward(theta, dir []T, _ int, s *Signals[T]) {
 	l.rxh = nil
-	if s.RX != nil {
-		l.keep = room(l.keep, len(s.RX))
-		l.rxh = l.keep
-		project(l.rxh, s.RX, l.xh, l.ra, l.rq, len(s.RX)/l.c)
-		kernel.MulRow(l.rxh, l.rxh, l.inv)
+	if s.RX == nil {
+		l.rforward(theta, dir, s.RY, l.xh, nil)
+		return
 	}
-	l.rforward(theta, dir, s.RY, l.xh, l.rxh)
+	l.keep = room(l.keep, len(s.RX))
+	l.rxh = l.keep
+	n := len(s.RX) / l.c
+	project(s.RX, l.xh, l.ra, l.rq, n)
+	inChunks(n, l.c, func(lo, hi int) {
+		rest(l.rxh[lo:hi], s.RX[lo:hi], l.xh[lo:hi], l.ra, l.rq)
+		kernel.MulRow(l.rxh[lo:hi], l.rxh[lo:hi], l.inv)
+		l.rforward(theta, dir, s.RY[lo:hi], l.xh[lo:hi], l.rxh[lo:hi])
+	})
 }
 
 // RBackward: with rinv = inv inv rq (rq = -mean(rx xh), from RForward),
@@ -97,7 +109,8 @@ func (l *batchNorm[T]) RBackward(_, dir, rgrad []T, _ int, s *Signals[T]) {
 	if s.RDX == nil {
 		return
 	}
-	n := T(len(s.DY) / l.c)
+	rows := len(s.DY) / l.c
+	n := T(rows)
 	for j, g := range l.gamma(dir) {
 		l.rscale[j] = T(g * l.inv[j])
 		if l.rxh != nil {
@@ -106,13 +119,15 @@ func (l *batchNorm[T]) RBackward(_, dir, rgrad []T, _ int, s *Signals[T]) {
 		}
 		l.ra[j], l.rq[j] = -l.beta(rgrad)[j]/n, -l.gamma(rgrad)[j]/n
 	}
-	kernel.AddRow(s.RDX, s.RDY, l.ra)
-	kernel.AddMulRow(s.RDX, s.RDX, l.xh, l.rq)
-	if l.rxh != nil {
-		kernel.AddMulRow(s.RDX, s.RDX, l.rxh, l.b)
-	}
-	kernel.MulRow(s.RDX, s.RDX, l.scale)
-	kernel.AddMulRow(s.RDX, s.RDX, l.t, l.rscale)
+	inChunks(rows, l.c, func(lo, hi int) {
+		rdx := s.RDX[lo:hi]
+		rest(rdx, s.RDY[lo:hi], l.xh[lo:hi], l.ra, l.rq)
+		if l.rxh != nil {
+			kernel.AddMulRow(rdx, rdx, l.rxh[lo:hi], l.b)
+		}
+		kernel.MulRow(rdx, rdx, l.scale)
+		kernel.AddMulRow(rdx, rdx, l.t[lo:hi], l.rscale)
+	})
 }
 
 // batchnorm appends a batch norm over the last axis.

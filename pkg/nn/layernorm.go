@@ -36,6 +36,7 @@ func (l *layerNorm[T]) Forward(theta []T, _ int, s *Signals[T]) {
 	}
 	kernel.Transpose(l.ownT, s.X, rows, l.c)
 	whiten(l.xhT, l.ownT, l.mean, l.inv, l.c, l.eps)
+	kernel.MulRow(l.xhT, l.xhT, l.inv)
 	kernel.Transpose(l.xh, l.xhT, l.c, rows)
 	l.forward(theta, s.Y, l.xh)
 }
@@ -49,7 +50,8 @@ func (l *layerNorm[T]) Backward(theta, grad []T, _ int, s *Signals[T]) {
 	}
 	kernel.MulRow(l.own, s.DY, l.gamma(theta))
 	kernel.Transpose(l.uT, l.own, rows, l.c)
-	project(l.tT, l.uT, l.xhT, l.a, l.b, l.c)
+	project(l.uT, l.xhT, l.a, l.b, l.c)
+	rest(l.tT, l.uT, l.xhT, l.a, l.b)
 	kernel.MulRow(l.ownT, l.tT, l.inv)
 	kernel.Transpose(s.DX, l.ownT, l.c, rows)
 }
@@ -62,7 +64,8 @@ func (l *layerNorm[T]) RForward(theta, dir []T, _ int, s *Signals[T]) {
 		return
 	}
 	kernel.Transpose(l.ownT, s.RX, rows, l.c)
-	project(l.rxhT, l.ownT, l.xhT, l.ra, l.rq, l.c)
+	project(l.ownT, l.xhT, l.ra, l.rq, l.c)
+	rest(l.rxhT, l.ownT, l.xhT, l.ra, l.rq)
 	kernel.MulRow(l.rxhT, l.rxhT, l.inv)
 	kernel.Transpose(l.rxh, l.rxhT, l.c, rows)
 	l.rforward(theta, dir, s.RY, l.xh, l.rxh)
@@ -108,8 +111,7 @@ func (l *layerNorm[T]) rproject(rows int) {
 	}
 	divide(l.ra, -T(l.c))
 	divide(l.rb, -T(l.c))
-	kernel.AddRow(l.ownT, l.ownT, l.ra)
-	kernel.AddMulRow(l.ownT, l.ownT, l.xhT, l.rb)
+	rest(l.ownT, l.ownT, l.xhT, l.ra, l.rb)
 	if !l.still {
 		kernel.AddMulRow(l.ownT, l.ownT, l.rxhT, l.b)
 	}

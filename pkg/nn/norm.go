@@ -9,10 +9,10 @@ import (
 // What the normalising layers share: statistics of the columns of a matrix
 // [n][c], and the gain and shift after them.
 
-// whiten sets xh [n][c] to x with every column's mean taken off, over its
-// deviation, and keeps mean and inv = 1/sqrt(variance + eps), c elements each.
-// The variance is two-pass, of the rounded differences; sums over rows ascend,
-// the mean is the sum over n.
+// whiten sets xh [n][c] to x with every column's mean taken off, and mean and
+// inv = 1/sqrt(variance + eps), c elements each; xh times inv is normalised. The
+// variance is two-pass, of the rounded differences; sums over rows ascend, the
+// mean is the sum over n.
 func whiten[T kernel.Float](xh, x, mean, inv []T, n int, eps T) {
 	c := len(mean)
 	kernel.ColumnSums(mean, x, n, c)
@@ -21,7 +21,6 @@ func whiten[T kernel.Float](xh, x, mean, inv []T, n int, eps T) {
 	kernel.ColumnDots(inv, xh, xh, n, c)
 	divide(inv, T(n))
 	deviation(inv, inv, eps)
-	kernel.MulRow(xh, xh, inv)
 }
 
 // deviation sets inv to 1/sqrt(v + eps). The square root of a float32, rounded
@@ -32,21 +31,39 @@ func deviation[T kernel.Float](inv, v []T, eps T) {
 	}
 }
 
-// project sets t [n][c] to u less its part along ones and along xh, columnwise:
+// project makes a and b for what is left of u [n][c] without its part along ones
+// and along the normalised xh, columnwise:
 //
 //	t = (u + a) + xh b,   a = -sum u / n,   b = -sum (u xh) / n
 //
-// With inv it is the derivative of whiten, which is symmetric: inv project(rx) is
-// that of xh along rx, and inv project(dxh) the gradient for x.
-func project[T kernel.Float](t, u, xh, a, b []T, n int) {
+// With inv this is the derivative of normalising, which is symmetric: from rx it
+// gives xh along rx, from the gradient for xh that for x.
+func project[T kernel.Float](u, xh, a, b []T, n int) {
 	c := len(a)
 	kernel.ColumnSums(a, u, n, c)
 	kernel.ColumnDots(b, u, xh, n, c)
 	divide(a, -T(n))
 	divide(b, -T(n))
+}
+
+// rest sets t to (u + a) + xh b.
+func rest[T kernel.Float](t, u, xh, a, b []T) {
 	kernel.AddRow(t, u, a)
 	kernel.AddMulRow(t, t, xh, b)
 }
+
+// inChunks calls f for ranges of elements of a matrix [n][c], a few rows at a time,
+// so that what one operation leaves is near for the next.
+func inChunks(n, c int, f func(lo, hi int)) {
+	rows := max(chunk/c, 1)
+	for i := 0; i < n; i += rows {
+		f(i*c, min(i+rows, n)*c)
+	}
+}
+
+// chunk is about how many elements of a matrix are near: of five matrices they
+// take 80 kB. Chunks of 1,024 cost more in calls than they save.
+const chunk = 4096
 
 // divide divides x by n.
 func divide[T kernel.Float](x []T, n T) {
