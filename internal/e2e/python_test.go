@@ -20,7 +20,7 @@ model: {hidden: [32, 32], skip: false}
 learner: {name: maml, steps: 1, rate: 0.02}
 optimizer: {rate: 0.003}
 meta_batch: 16
-steps: 600
+steps: 2000
 bits: any
 checkpoint: {every: 200}
 validation: {every: 200, tasks: 50, adapt: [], targets: []}
@@ -60,15 +60,15 @@ func (c *cluster) contributed() (python, others int64) {
 	return python, others
 }
 
-// A worker in Python shares in a run that allows its bits, which trains and says that it is outside G1; a run that
-// does not say so waits for another worker, names why, and is finished without it.
+// A worker in Python shares in a run that allows its bits, through a change of leadership; the run trains and says that it
+// is outside G1; a run that does not allow them waits for another worker, names why, and is finished without it.
 func TestPythonWorkerSharesInARunThatAllowsIt(t *testing.T) {
 	c := newCluster(t)
 	snake := c.pythonWorker()
 	coordinator := c.coordinator()
 	coordinator.await("leadership", func() bool { return leading(coordinator) })
 
-	contract := c.command("train", write(t, "contract.yaml", strings.NewReplacer("bits: any\n", "", "steps: 600", "steps: 20").Replace(mixed)), "--json").start(t)
+	contract := c.command("train", write(t, "contract.yaml", strings.NewReplacer("bits: any\n", "", "steps: 2000", "steps: 20").Replace(mixed)), "--json").start(t)
 	waiting := c.awaitRun("that waits for a worker by the contract", func(s status) bool { return len(s.Waits) > 0 })
 	if why := waiting.Waits[0].Worker; !strings.Contains(why, "none can") || !strings.Contains(why, "gives bits none") {
 		t.Errorf("the run waits for %q, expected it to say that no worker known can", why)
@@ -80,8 +80,14 @@ func TestPythonWorkerSharesInARunThatAllowsIt(t *testing.T) {
 	}
 
 	train := c.command("train", write(t, "mixed.yaml", mixed), "--json").start(t)
+	c.awaitRun("at step 300", func(s status) bool { return s.total() >= 300 })
+	second := c.coordinator("--id", "two") // the first one's end is for both workers to notice
+	coordinator.kill()
 	o := finished(t, train)
-	python, others := c.contributed()
+	if !leading(second) {
+		t.Error("the run ended before the change of leadership")
+	}
+	python, others := c.contributed() // to the second coordinator
 	t.Logf("tasks: %d from Python, %d from others; rows %+v", python, others, o.Table.Rows)
 	if python == 0 || others == 0 {
 		t.Errorf("tasks: %d from Python and %d from others, expected both to share", python, others)
