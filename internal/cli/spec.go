@@ -18,6 +18,7 @@ type input struct {
 	spec   metatrain.RunSpec
 	packed []byte // nil for a family that makes its own data
 	groups int    // jobs in the data
+	data   *taskshards.DataSet
 }
 
 // readInput reads a spec file and its data, and refuses whatever no worker could run.
@@ -54,7 +55,7 @@ func (env *environment) completeInput(path string, data []byte, overrides []work
 		if in.packed, err = taskshards.Pack(ds); err != nil {
 			return in, err
 		}
-		in.groups = len(ds.Groups())
+		in.groups, in.data = len(ds.Groups()), ds
 		in.spec.Data, in.spec.Paths = metatrain.Digest(in.packed), paths
 		if want := config.Digest; want != "" && want != in.spec.Data {
 			return in, fmt.Errorf("family.digest: the data in %s has SHA-256 %s, expected %s: it is not what the spec was written for", strings.Join(paths, ", "), in.spec.Data, want)

@@ -66,7 +66,7 @@ func openEmbedded(ctx context.Context, f *trainFlags, fail func(error)) (*site, 
 		}
 	})
 	for range f.workers {
-		parts.Go(func() { superviseWorker(life, stack.NATSURL(), logFile, log) })
+		parts.Go(func() { superviseWorker(life, stack.NATSURL(), f.memory, logFile, log) })
 	}
 	return &site{
 		client: c, getter: stack.Store(),
@@ -125,7 +125,7 @@ func pauseOthers(ctx context.Context, c *client.Client, run string) error {
 }
 
 // superviseWorker keeps one worker process running: one that dies begins another life.
-func superviseWorker(ctx context.Context, url string, logFile *os.File, log *slog.Logger) {
+func superviseWorker(ctx context.Context, url string, memory worker.Bytes, logFile *os.File, log *slog.Logger) {
 	self, err := os.Executable()
 	if err != nil {
 		log.Error("start worker", "err", err)
@@ -134,7 +134,7 @@ func superviseWorker(ctx context.Context, url string, logFile *os.File, log *slo
 	wait := 100 * time.Millisecond
 	for ctx.Err() == nil {
 		cmd := exec.CommandContext(ctx, self, "embedded-worker")
-		cmd.Env = append(os.Environ(), "WARMSTART_NATS="+url, "GOMAXPROCS=1")
+		cmd.Env = append(os.Environ(), "WARMSTART_NATS="+url, fmt.Sprintf("WARMSTART_MEMORY=%d", int64(memory)), "GOMAXPROCS=1")
 		cmd.Stdout, cmd.Stderr = logFile, logFile
 		cmd.SysProcAttr = workerProcess()
 		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
@@ -168,8 +168,10 @@ func clusterWorker(ctx context.Context, env *environment, args []string) error {
 // embeddedWorker is the worker process of the embedded stack.
 func embeddedWorker(ctx context.Context, env *environment, args []string) error {
 	var c connection
+	var memory worker.Bytes
 	set := env.flags()
 	c.add(set)
+	set.Var(&memory, "memory", "`amount` it may take")
 	if _, err := c.parse(set, args); err != nil {
 		return err
 	}
@@ -187,5 +189,5 @@ func embeddedWorker(ctx context.Context, env *environment, args []string) error 
 		return err
 	}
 	defer cl.Close()
-	return worker.Run(ctx, worker.Config{Log: log}, cl, env.kinds)
+	return worker.Run(ctx, worker.Config{Log: log, Memory: memory}, cl, env.kinds)
 }

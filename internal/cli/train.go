@@ -14,6 +14,7 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/worker"
 )
 
 // trainFlags are the flags of `warmstart train`.
@@ -22,6 +23,7 @@ type trainFlags struct {
 	dataDir             string
 	workers             int
 	listen              string
+	memory              worker.Bytes
 	shardTasks          int
 	cluster             bool
 	fresh, dryRun, json bool
@@ -37,6 +39,7 @@ func train(ctx context.Context, env *environment, args []string) error {
 	fs.Var(&f.sets, "set", "`PATH=VALUE` overrides a field of the spec; may be given again")
 	fs.StringVar(&f.dataDir, "data-dir", ".warmstart", "`folder` of the embedded stack: its state, and the models it publishes")
 	fs.IntVar(&f.workers, "workers", runtime.NumCPU(), "worker `processes` of the embedded stack")
+	fs.Var(&f.memory, "memory", "`amount` of memory that each worker of the embedded stack may take, such as 2GiB; 0 = no limit")
 	fs.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` of the embedded NATS; port 0 takes a free one")
 	fs.IntVar(&f.shardTasks, "shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards by what they cost. Never changes bits")
 	fs.BoolVar(&f.cluster, "cluster", false, "submit to a cluster and follow, instead of training here")
@@ -75,11 +78,26 @@ func train(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
+	if err := f.checkMemory(env, in); err != nil {
+		return err
+	}
 	if f.dryRun {
 		_, err := env.out.Write(metatrain.EncodeSpec(in.spec))
 		return err
 	}
 	return trainOn(ctx, env, &f, in)
+}
+
+// checkMemory refuses a run that no worker of the embedded stack has room for, before anything starts.
+func (f *trainFlags) checkMemory(env *environment, in input) error {
+	if f.memory == 0 || f.cluster {
+		return nil
+	}
+	need, err := env.kinds.Memory(in.spec, in.data, len(in.packed))
+	if err != nil {
+		return err
+	}
+	return worker.CheckMemory(in.spec, need, f.memory)
 }
 
 // trainOn submits the run to the embedded stack or a cluster, follows it, and shows what came of it.

@@ -87,3 +87,13 @@ func (m *Model) Head() Group { return m.groups[len(m.groups)-1] }
 // Features is the number of inputs of the head: what the layers before it make,
 // and the model's inputs beside that where there is a skip.
 func (m *Model) Features() int { return volume(m.steps[len(m.steps)-1].in) }
+
+// Activations is the number of elements that the layers make of one sample: what
+// a tape holds of it is a small multiple of that.
+func (m *Model) Activations() int {
+	n := m.shape.Size()
+	for _, s := range m.steps {
+		n += volume(s.out)
+	}
+	return n
+}

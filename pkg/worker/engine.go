@@ -57,6 +57,9 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 	if spec.Shape, err = specShape(spec, family.Shape()); err != nil {
 		return nil, err
 	}
+	if err := suitsLosses(spec, family.Shape()); err != nil {
+		return nil, err
+	}
 	if spec.Network, err = kinds.network(spec, modelShape(family.Shape())); err != nil {
 		return nil, err
 	}

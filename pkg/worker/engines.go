@@ -24,6 +24,8 @@ type engines struct {
 	client *client.Client
 	kinds  Kinds
 
+	memory Bytes // of one piece of work; 0: no limit
+
 	mu    sync.Mutex
 	ready map[string]*engine // by spec digest
 	order []string           // oldest first
@@ -31,6 +33,23 @@ type engines struct {
 
 func newEngines(c *client.Client, kinds Kinds) *engines {
 	return &engines{client: c, kinds: kinds, ready: map[string]*engine{}}
+}
+
+// within limits the memory of a run.
+func (es *engines) within(memory Bytes) *engines {
+	es.memory = memory
+	return es
+}
+
+// room refuses a run that needs more memory than there is.
+func (es *engines) room(spec metatrain.RunSpec, e *engine, packed int) error {
+	if es.memory == 0 {
+		return nil
+	}
+	if err := CheckMemory(spec, e.needed(packed), es.memory); err != nil {
+		return fmt.Errorf("%w: %w", errUnable, err)
+	}
+	return nil
 }
 
 // skills are what this worker knows by name: a run of another program's own family is not for it.
@@ -67,6 +86,9 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 	e, err := es.build(spec, packed)
 	if err != nil {
 		return nil, &TaskError{-1, err}
+	}
+	if err := es.room(spec, e, len(packed)); err != nil {
+		return nil, err
 	}
 	es.ready[digest] = e
 	es.order = append(es.order, digest)

@@ -126,7 +126,7 @@ func TestLoadTrainsOverTime(t *testing.T) {
 	}
 }
 
-// dots are images of one blot each, where its class says, that twelve drawings of it shift a little.
+// dots are images of some blots each, where the class says, of which every drawing lacks a third and has others.
 func dots(t *testing.T, classes int) *taskshards.DataSet {
 	t.Helper()
 	const size, images = 8, 12
@@ -134,16 +134,19 @@ func dots(t *testing.T, classes int) *taskshards.DataSet {
 	for k := range classes {
 		c := taskshards.ImageClass{Name: string(rune('a'+k/26)) + string(rune('a'+k%26))}
 		st := taskshards.NewStream(uint64(k), "dots", 0, 0)
-		glyph := make([]int, 10)
+		glyph := make([]int, 12)
 		for i := range glyph {
 			glyph[i] = st.Intn(size * size)
 		}
 		for range images {
 			pixels := make([]byte, size*size)
 			for _, p := range glyph {
-				if !st.Chance(0.15) {
+				if !st.Chance(0.35) {
 					pixels[p] = byte(60 + st.Intn(41))
 				}
+			}
+			for range 10 {
+				pixels[st.Intn(size*size)] = byte(st.Intn(101))
 			}
 			c.Pixels = append(c.Pixels, pixels...)
 		}

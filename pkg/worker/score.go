@@ -6,26 +6,38 @@ import (
 
 	"github.com/warmstart-ml/warmstart/pkg/coldstart"
 	"github.com/warmstart-ml/warmstart/pkg/learner"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/nn"
+	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
 // wrongClass is validation.loss for the share of samples given the wrong class.
 const wrongClass = "error"
 
-// chooseLoss sets what validation goes by, and refuses losses that the family's targets do not suit.
-func (e *engine) chooseLoss(c learner.Config) (err error) {
-	shape := e.family.Shape()
-	for field, loss := range map[string]string{"inner.loss": e.spec.Inner.Loss, "outer.loss": e.spec.Outer.Loss} {
-		if loss == "softmax" && !shape.Classes {
-			return fmt.Errorf("%s: found softmax, which tells classes; family %s has regression targets: expected mse, huber, abs or pinball", field, e.spec.Family.Name)
+// suitsLosses refuses losses that a family's targets do not suit.
+func suitsLosses(spec metatrain.RunSpec, shape taskshards.Shape) error {
+	for _, l := range []struct {
+		field string
+		metatrain.LossSpec
+	}{{"inner", spec.Inner}, {"outer", spec.Outer}} {
+		if l.Loss == "softmax" && !shape.Classes {
+			return fmt.Errorf("%s.loss: found softmax, which tells classes; family %s has regression targets: expected mse, huber, abs or pinball", l.field, spec.Family.Name)
 		}
-		if loss == "pinball" && shape.Classes {
-			return fmt.Errorf("%s: found pinball, which forecasts quantiles; family %s has classes: expected softmax, bce or mse", field, e.spec.Family.Name)
+		if l.Loss == "pinball" && shape.Classes {
+			return fmt.Errorf("%s.loss: found pinball, which forecasts quantiles; family %s has classes: expected softmax, bce or mse", l.field, spec.Family.Name)
+		}
+		if n := len(l.ClassWeights); n > 0 && n != shape.Out {
+			return fmt.Errorf("%s.class_weights: found %d, expected one for each of the %d targets of family %s", l.field, n, shape.Out, spec.Family.Name)
 		}
 	}
-	if n := len(c.ClassWeights); n > 0 && n != shape.Out {
-		return fmt.Errorf("class_weights: found %d, expected one for each of the %d targets of family %s", n, shape.Out, e.spec.Family.Name)
+	if spec.Validation.Loss == wrongClass && !shape.Classes {
+		return fmt.Errorf("validation.loss: found error, which counts wrong classes; family %s has regression targets: expected outer or mse", spec.Family.Name)
 	}
+	return nil
+}
+
+// chooseLoss sets what validation goes by.
+func (e *engine) chooseLoss(c learner.Config) error {
 	outer, err := c.Loss(c.OuterLoss)
 	if err != nil {
 		return err
@@ -34,9 +46,6 @@ func (e *engine) chooseLoss(c learner.Config) (err error) {
 		return nil
 	}
 	if e.spec.Validation.Loss == wrongClass {
-		if !shape.Classes {
-			return fmt.Errorf("validation.loss: found error, which counts wrong classes; family %s has regression targets: expected outer or mse", e.spec.Family.Name)
-		}
 		e.countsErrors = true
 		return nil
 	}

@@ -24,7 +24,10 @@ type Config struct {
 	Class string
 	// BeatEvery is how often a worker with leases says that it lives. Default 500 ms; three missed free its leases.
 	BeatEvery time.Duration
-	Log       *slog.Logger
+	// Memory is how much one piece of work may take; 0 is no limit. A run that needs more is not for this worker, which
+	// says so instead of dying of it.
+	Memory Bytes
+	Log    *slog.Logger
 }
 
 // ErrRestart asks whoever started this worker to start another life of it: work failed here, and whether the work or
@@ -80,7 +83,7 @@ func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	}
 	defer thetas.close()
 	w := &worker{
-		cfg: cfg, client: c, engines: newEngines(c, kinds), thetas: thetas,
+		cfg: cfg, client: c, engines: newEngines(c, kinds).within(cfg.Memory), thetas: thetas,
 		jobs: make(chan *job, maxHolding), done: make(chan *job, maxHolding),
 		holding: map[uint64]*job{}, room: make(chan struct{}, 1),
 	}

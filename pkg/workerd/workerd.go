@@ -37,6 +37,8 @@ func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 	nats.Flags(fs)
 	class := fs.String("class", "cpu", "kind of machine, which runs may ask for")
 	slots := fs.Int("slots", runtime.NumCPU(), "pieces of work at once; each is computed on one `core`")
+	var memory worker.Bytes
+	fs.Var(&memory, "memory", "`amount` all slots may take together, such as 2GiB; a run that needs more is left to others, and its status says so; 0 = no limit")
 	if err := settings.Parse(fs, args, os.LookupEnv); err != nil {
 		return err
 	}
@@ -58,5 +60,5 @@ func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 		return err
 	}
 	defer c.Close()
-	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Log: log}, *slots, c, gorgoniaengine.With(kinds))
+	return worker.RunSlots(ctx, worker.Config{Host: host, Class: *class, Memory: memory / worker.Bytes(*slots), Log: log}, *slots, c, gorgoniaengine.With(kinds))
 }
