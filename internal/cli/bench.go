@@ -57,7 +57,7 @@ type innerResult struct {
 	// Form is lanes, sixteen tasks at once, or single: what was found to be faster here.
 	Form   string `json:"form"`
 	Kernel string `json:"kernel"` // avx512, avx2 or plain
-	// SampleShare is the time it takes to draw the tasks alone, over all time.
+	// SampleShare is the time it takes to draw the tasks alone over that of a step, both at their best.
 	SampleShare float64 `json:"sample_share"`
 	Seconds     float64 `json:"seconds"`
 	Tasks       int64   `json:"tasks"`
