@@ -19,7 +19,7 @@ learner() { # name: what its row changes
 	fomaml) echo "learner=fomaml learner.rate=0.4" ;;
 	reptile) echo "learner=reptile learner.steps=5 learner.rate=0.001 optimizer.name=sgd optimizer.momentum=0 optimizer.rate=0.001 validation.adapt=[50] evaluation.steps=[0,5,50]" ;;
 	anil) echo "learner=anil learner.rate=0.4" ;;
-	metasgd) echo "learner=metasgd learner.rate=0.4 validation.adapt=[1] evaluation.steps=[0,1]" ;;
+	metasgd) echo "learner=metasgd learner.rate=0.005 validation.adapt=[1] evaluation.steps=[0,1]" ;;
 	mamlpp) echo "learner=mamlpp learner.steps=5 learner.rate=0.1 model.per_step=true optimizer.schedule=cosine validation.adapt=[5] evaluation.steps=[0,5]" ;;
 	ridge) echo "learner=ridge validation.adapt=[] evaluation.steps=[1]" ;;
 	protonet) echo "learner=protonet validation.adapt=[] evaluation.steps=[1]" ;;
