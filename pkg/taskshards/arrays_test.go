@@ -273,3 +273,41 @@ func TestG7_ArrayFilesAreRefusedByName(t *testing.T) {
 		t.Errorf("another number of classes: got %v", err)
 	}
 }
+
+// Held-out data is all for the test: each file once, or of a source with folders those in test; images keep their division.
+func TestHeldOutDrawsFromWhatIsUnseen(t *testing.T) {
+	c, _ := Default("arrays")
+	for _, drawn := range []bool{true, false} {
+		ds := drawnArrays(3, drawn)
+		f, n, err := HeldOut(c, ds)
+		if err != nil || n != map[bool]int{true: heldOutTasks, false: 3}[drawn] {
+			t.Fatalf("got %d tasks, %v", n, err)
+		}
+		var task Task
+		seen := map[string]bool{}
+		for k := range uint64(3) {
+			mustSample(t, f, Test, 1, 0, k, &task)
+			seen[taskDigest(&task)] = true
+		}
+		if len(seen) != 3 {
+			t.Errorf("three tasks hold %d different ones", len(seen))
+		}
+		if err := f.Sample(Train, 1, 0, 0, &task); err == nil {
+			t.Error("held-out data was trained on")
+		}
+	}
+	ds := drawnArrays(4, false)
+	for k := range ds.Arrays.Tasks {
+		ds.Arrays.Tasks[k].Split = Split(k / 2) // train, train, validate, validate
+	}
+	if _, _, err := HeldOut(c, ds); err == nil || !strings.Contains(err.Error(), "folder test") {
+		t.Errorf("without a folder test: got %v", err)
+	}
+	ds.Arrays.Tasks[3].Split = Test
+	if f, n, err := HeldOut(c, ds); err != nil || n != 1 || !slices.Equal(f.(*Arrays).Tasks(Test), []string{"task003"}) {
+		t.Errorf("got %d tasks, %v", n, err)
+	}
+	if f, n, err := HeldOut(omniglotConfig(nil), glyphs(40, 8, 6)); err != nil || n != heldOutTasks || len(f.(*Omniglot).Characters(Test)) != 12 {
+		t.Errorf("images: got %d tasks, %v", n, err)
+	}
+}
