@@ -164,10 +164,9 @@ func TestIMAMLSolvesForNothing(t *testing.T) {
 
 // Each iteration counts: on a quadratic of order 4 three are not enough.
 func TestIMAMLTakesEveryIteration(t *testing.T) {
-	r := rand.New(rand.NewPCG(22, 1))
 	grads := make([][]float64, 5)
 	for n := range grads {
-		r = rand.New(rand.NewPCG(22, 1))
+		r := rand.New(rand.NewPCG(22, 1))
 		l, task := setup[float64](t, r, Config{Name: "imaml", Steps: 50, Rate: 0.1, Lambda: 0.25, CGSteps: n + 1}, linear, 3, 1, 6)
 		grads[n] = make([]float64, 4)
 		if _, err := l.Gradient(start(r, l), &task, grads[n]); err != nil {

@@ -37,11 +37,11 @@ type ArrayTask struct {
 	W []float32 // [rows] weights, 0 or more; nil: all alike
 }
 
-// Undivided and Drawn stand for what is decided later.
-const (
-	Undivided Split = -1
-	Drawn           = -1
-)
+// Undivided is the split of a task that is yet to be divided.
+const Undivided Split = -1
+
+// Drawn is a number of support rows that each draw decides.
+const Drawn = -1
 
 // Bounds of what a set of arrays may hold.
 const (
