@@ -34,7 +34,7 @@ func largest(v []float32) int {
 }
 
 // errorBars is the mean and the 95 % interval of it, 1.96 standard errors either
-// way.
+// way, within 0 to 100.
 func errorBars(v []float64) (float64, [2]float64) {
 	var m mean
 	for _, x := range v {
@@ -49,7 +49,7 @@ func errorBars(v []float64) (float64, [2]float64) {
 	if n := float64(m.n); n > 1 {
 		wide = 1.96 * math.Sqrt(square/(n-1)/n)
 	}
-	return rounded(m.value()), [2]float64{rounded(m.value() - wide), rounded(m.value() + wide)}
+	return rounded(m.value()), [2]float64{rounded(max(0, m.value()-wide)), rounded(min(100, m.value()+wide))}
 }
 
 // nearestSample scores the class of the nearest support sample 1, by the squared
