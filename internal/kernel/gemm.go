@@ -32,12 +32,14 @@ func Gemm[T Float](start Start, bias []T, m, n, k int, a []T, ar, ac int, b []T,
 	if start == FromBias {
 		_ = bias[n-1]
 	}
-	one := [1]Tap{}
-	p := operands[T]{k, one[:], a, ar, ac, b, br}
 	if n == 1 && ar == 1 && cr == 1 && start != FromBias {
 		// A column: its transpose is a row, which fills the lanes.
-		p = operands[T]{k, one[:], b, 0, br, a, ac}
+		a, ar, ac, b, br = b, 0, br, a, ac
 		m, n, cr = 1, m, m
 	}
+	var one [1]Tap
+	var p operands[T]
+	p.k, p.taps = k, one[:]
+	p.a, p.ar, p.ac, p.b, p.br = a, ar, ac, b, br
 	p.into(start, bias, m, n, c, cr)
 }

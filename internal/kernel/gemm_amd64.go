@@ -61,18 +61,22 @@ func panel32(t *panel[float32], lo, hi int, s []float32, sr int, c []float32, cr
 	if level == 0 {
 		return false
 	}
-	tap, skip := 0, 0
+	var p tileArgs
+	p.terms, p.k, p.first, p.taps = hi-lo, t.k, t.k, &t.taps[0]
 	if lo > 0 {
-		tap, skip = lo/t.k, lo%t.k
+		tap := lo / t.k
+		p.skip = lo - tap*t.k
+		p.first, p.taps = t.k-p.skip, &t.taps[tap]
 	}
-	var start *float32
 	if s != nil {
-		start = &s[0]
+		p.s, p.sr = &s[0], sr
 	}
-	vectors := (t.n + 15) / 16
-	rows := even(t.m, min(8, 24/vectors), 1)
-	p := tileArgs{hi - lo, t.k, t.k - skip, skip, &t.taps[tap], &t.a[t.i*t.ar], t.ar, t.ac, &t.b[t.j], t.br, start, sr, &c[0], cr,
-		t.m, rows, vectors, &lanes16[(t.n-1)%16+1], join}
+	p.a, p.ar, p.ac = &t.a[t.i*t.ar], t.ar, t.ac
+	p.b, p.br = &t.b[t.j], t.br
+	p.c, p.cr = &c[0], cr
+	p.m, p.vectors = t.m, (t.n+15)/16
+	p.rows = int(tileRows[p.vectors][t.m])
+	p.mask, p.join = &lanes16[(t.n-1)%16+1], join
 	if level == 2 {
 		tileAVX512(&p)
 	} else {
@@ -80,6 +84,16 @@ func panel32(t *panel[float32], lo, hi int, s []float32, sr int, c []float32, cr
 	}
 	return true
 }
+
+// tileRows are the rows of a tile by the panel's vectors and rows.
+var tileRows = func() (rows [panelCols/16 + 1][panelRows + 1]uint8) {
+	for v := 1; v < len(rows); v++ {
+		for m := 1; m <= panelRows; m++ {
+			rows[v][m] = uint8(even(m, min(8, 24/v), 1))
+		}
+	}
+	return rows
+}()
 
 // panelAVX2 cuts a panel into what sixteen registers hold: 6 x 16 results.
 func panelAVX2(p tileArgs, n int) {

@@ -28,7 +28,8 @@ func GemmT[T Float](start Start, bias []T, m, n, k int, a []T, ar, ac int, b []T
 		return
 	}
 	var room [chunk * panelCols]T
-	t := transposed[T]{ar: ar, ac: ac, br: br, room: room[:]}
+	var t transposed[T]
+	t.ar, t.ac, t.br, t.room = ar, ac, br, room[:]
 	for j := 0; j < n; j += panelCols {
 		t.n = min(panelCols, n-j)
 		t.b = b[min(j*br, len(b)):]

@@ -38,23 +38,33 @@ func GemmTaps[T Float](start Start, bias []T, m, n, k int, taps []Tap, a []T, ar
 	if k > 0 {
 		checkTaps(taps, len(a)-(m-1)*ar-(k-1)*ac, len(b)-(k-1)*br-n+1)
 	}
-	p := operands[T]{k, taps, a, ar, ac, b, br}
+	var p operands[T]
+	p.k, p.taps = k, taps
+	p.a, p.ar, p.ac, p.b, p.br = a, ar, ac, b, br
 	p.into(start, bias, m, n, c, cr)
 }
 
 // checkTaps panics unless the offsets of all taps lie in [0, la) and [0, lb).
 func checkTaps(taps []Tap, la, lb int) {
-	for _, t := range taps {
-		if uint(t.A) >= uint(max(la, 0)) {
-			panic("kernel: a tap reaches beyond A")
-		}
-		if uint(t.B) >= uint(max(lb, 0)) {
-			panic("kernel: a tap reaches beyond B")
-		}
+	var a, b uint
+	for i := range taps {
+		a, b = max(a, uint(taps[i].A)), max(b, uint(taps[i].B))
+	}
+	if len(taps) == 0 {
+		return
+	}
+	if a >= uint(max(la, 0)) {
+		panic("kernel: a tap reaches beyond A")
+	}
+	if b >= uint(max(lb, 0)) {
+		panic("kernel: a tap reaches beyond B")
 	}
 }
 
-// into computes the product into C, panel by panel.
+// into computes the product into C, panel by panel. Here and on the way to it,
+// structures are filled field by field: a composite literal is copied, with loads
+// that must wait until the stores before them, those of the last panel's results
+// too, have left the store buffer.
 func (p *operands[T]) into(start Start, bias []T, m, n int, c []T, cr int) {
 	_ = c[(m-1)*cr+n-1]
 	var s []T
@@ -68,9 +78,11 @@ func (p *operands[T]) into(start Start, bias []T, m, n int, c []T, cr int) {
 	}
 	terms := len(p.taps) * p.k
 	cols, rows := even(n, panelCols, 16), even(m, panelRows, 1)
+	var t panel[T]
+	t.operands = p
 	for j := 0; j < n; j += cols {
 		for i := 0; i < m; i += rows {
-			t := panel[T]{p, i, j, min(rows, m-i), min(cols, n-j)}
+			t.i, t.j, t.m, t.n = i, j, min(rows, m-i), min(cols, n-j)
 			from := s
 			if s != nil {
 				from = s[i*sr+j:]

@@ -23,8 +23,10 @@ func each32(o op, dst, x, y, z []float32, a float32, n, c, yr, zr int) bool {
 	if level == 0 || len(dst) == 0 {
 		return false
 	}
-	full, tail, mask := whole(c)
-	p := eachArgs{int(o), n, full, tail, &dst[0], &x[0], unsafe.SliceData(y), unsafe.SliceData(z), c, yr, zr, a, 0, mask}
+	var p eachArgs // filled field by field: see operands.into
+	p.full, p.tail, p.mask = whole(c)
+	p.op, p.n, p.c, p.yr, p.zr, p.a = int(o), n, c, yr, zr, a
+	p.dst, p.x, p.y, p.z = &dst[0], &x[0], unsafe.SliceData(y), unsafe.SliceData(z)
 	if level == 2 {
 		eachAVX512(&p)
 	} else {
