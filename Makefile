@@ -24,8 +24,10 @@ race:                      ## packages with concurrency; -short leaves the long 
 	go test -race -short -timeout 20m ./internal/coordinator ./internal/natsbus ./internal/etcdstate ./internal/localstack ./internal/s3store \
 		./pkg/checkpoint/... ./pkg/client ./pkg/worker ./pkg/metatrain ./pkg/taskshards
 
-bits:                      ## the same bits from plain Go and from GOAMD64=v3, where the compiler fuses
+bits:                      ## the same bits from plain Go, AVX2, the race detector, and GOAMD64=v3, where the compiler fuses
 	go test -tags noasm ./internal/kernel ./pkg/nn ./pkg/learner
+	go test -tags noavx512 ./pkg/nn ./pkg/learner
+	go test -race -run 'Bits|Group|SideBySide' ./pkg/nn ./pkg/learner
 	GOAMD64=v3 go test ./internal/kernel ./pkg/nn ./pkg/learner ./pkg/taskshards
 
 bits-arm64:                ## the same bits from arm64, where the compiler fuses, under Debian's qemu-user-static

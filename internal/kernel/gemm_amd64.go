@@ -12,7 +12,7 @@ import (
 // 2 AVX-512. It is set once and never changes bits.
 var level = func() int {
 	switch {
-	case cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX2 && cpu.X86.HasFMA:
+	case useAVX512 && cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512DQ && cpu.X86.HasAVX2 && cpu.X86.HasFMA:
 		return 2
 	case cpu.X86.HasAVX2 && cpu.X86.HasFMA:
 		return 1

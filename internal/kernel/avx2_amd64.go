@@ -1,0 +1,5 @@
+//go:build !noasm && noavx512 && amd64
+
+package kernel
+
+const useAVX512 = false
