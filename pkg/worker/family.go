@@ -52,7 +52,11 @@ func (f Families) Build(s metatrain.Section, data *taskshards.DataSet) (taskshar
 	if !ok {
 		return nil, fmt.Errorf("family %q is not known to this worker, which knows %v", s.Name, slices.Sorted(maps.Keys(f)))
 	}
-	return kind.Build(s.Options, data)
+	family, err := kind.Build(s.Options, data)
+	if err != nil {
+		return nil, err
+	}
+	return trusted(s.Name, family), nil
 }
 
 func buildFamily(name string) func(json.RawMessage, *taskshards.DataSet) (taskshards.Family, error) {
