@@ -92,7 +92,7 @@ func (a *anil[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 		clear(grad[a.size:])
 		loss = w * a.queryGradient(theta[:a.size], &task.Query, grad[:a.size])
 		a.stats.begin()
-		a.stats.take(grad)
+		a.stats.take(grad, 0)
 		kernel.Scale(grad[:a.size], w, grad[:a.size])
 		a.stats.put(grad, 1)
 	} else {
@@ -112,7 +112,7 @@ func (a *anil[T]) adapted(theta []T, task *Task[T], grad []T) T {
 		s := &a.support[k]
 		s.y, s.dy = room(s.y, b.N*a.out), room(s.dy, b.N*a.out)
 		a.headGradient(a.inner, a.tape.Features(), a.headAt(theta, k), b, s.y, s.dy, s.grad)
-		a.rates.descend(s.next, a.headAt(theta, k), s.grad, learned, k)
+		a.rates.descend(s.next, a.headAt(theta, k), s.grad, learned, k, 0)
 	}
 	second := a.config.FirstOrderSteps <= task.Step
 	a.sSum, a.qSum = room(a.sSum, b.N*a.f), room(a.qSum, task.Query.N*a.f)
@@ -123,7 +123,7 @@ func (a *anil[T]) adapted(theta []T, task *Task[T], grad []T) T {
 	for k := a.steps - 1; k >= 0; k-- {
 		a.rates.gradient(grad[a.size:], lambda, a.support[k].grad, k, a.hv)
 		if second {
-			a.rates.scale(a.v, lambda, learned, k)
+			a.rates.scale(a.v, lambda, learned, k, 0)
 			a.curve(a.headAt(theta, k), k, b)
 			kernel.Axpy(lambda, lambda, -1, a.hv)
 		}
@@ -203,7 +203,7 @@ func (a *anil[T]) bodyGradient(at []T, second bool, grad []T) {
 	copy(grad[:a.head.Lo], a.body)
 	if second {
 		a.tape.BackwardFeatures(at, a.sSum, a.body)
-		a.stats.drop(a.body)
+		a.stats.drop(a.body, 0)
 		kernel.Axpy(grad[:a.head.Lo], grad[:a.head.Lo], -1, a.body[:a.head.Lo])
 	}
 }
@@ -225,7 +225,7 @@ func (a *anil[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 		tape.Forward(at, support.X, support.N)
 		for k := range steps {
 			a.headGradient(a.inner, tape.Features(), h, support, y, dy, a.hv)
-			a.rates.descend(a.v, h, a.hv, theta[a.size:], k)
+			a.rates.descend(a.v, h, a.hv, theta[a.size:], k, 0)
 			copy(h, a.v)
 		}
 	}

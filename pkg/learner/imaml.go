@@ -60,7 +60,7 @@ func (m *imaml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	}
 	steps := m.descend(theta, &task.Support, m.config.Steps)
 	loss := m.queryGradient(m.phi, &task.Query, grad)
-	m.stats.take(grad)
+	m.stats.take(grad, 0)
 	if err := finite(loss, grad); err != nil {
 		return loss, err
 	}
@@ -71,7 +71,7 @@ func (m *imaml[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	}
 	if w := T(m.config.ZeroWeight); w != 0 {
 		zero := m.queryGradient(theta, &task.Query, m.more)
-		m.stats.drop(m.more)
+		m.stats.drop(m.more, 0)
 		kernel.Axpy(grad, grad, w, m.more)
 		loss = kernel.FMA(w, zero, loss)
 	}
@@ -90,7 +90,7 @@ func (m *imaml[T]) descend(theta []T, s *Batch[T], steps int) int {
 	rate, lambda := T(m.config.Rate), T(m.config.Lambda)
 	for range steps {
 		m.support.gradient(m.phi, 0, s, m.hp)
-		m.stats.take(m.hp)
+		m.stats.take(m.hp, 0)
 		kernel.Axpy(m.p, m.phi, -1, theta)
 		kernel.Axpy(m.hp, m.hp, lambda, m.p)
 		kernel.Axpy(m.phi, m.phi, -rate, m.hp)

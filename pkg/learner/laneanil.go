@@ -22,7 +22,7 @@ type laneANIL struct {
 	body         []float32 // what went back through the query's features
 
 	// What Take does with a gradient.
-	use laneUse
+	use purpose
 	w   float32
 }
 
@@ -31,7 +31,7 @@ type laneHead struct{ y, dy, grad, next []float32 }
 
 // Uses of a gradient for the body, beside laneMAML's.
 const (
-	useWhole laneUse = iota + useAdapt + 1 // sum = w g
+	useWhole purpose = iota + useAdapt + 1 // sum = w g
 	useKeep                                // body = g
 	useLess                                // sum = body - g
 )

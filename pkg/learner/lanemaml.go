@@ -20,7 +20,7 @@ type laneMAML struct {
 	losses       [][nn.Lanes]float32 // Lq(theta_k), where w_k is not zero
 
 	// What Take does with a gradient.
-	use  laneUse
+	use  purpose
 	k    int
 	w    float32       // w_k
 	at   nn.LaneParams // theta_k
@@ -34,10 +34,11 @@ type laneStep struct {
 	grad, next []float32
 }
 
-type laneUse uint8
+// purpose is what a gradient g at theta_k is found for.
+type purpose uint8
 
 const (
-	useDescend laneUse = iota // next = theta_k - a_k*g
+	useDescend purpose = iota // next = theta_k - a_k*g
 	useStart                  // lambda = w g
 	useCurve                  // lambda -= g
 	useEarly                  // lambda += w_k g

@@ -24,16 +24,21 @@ import (
 // theta_k is one with k steps behind it (nn.Tape.SetStep), the query's too.
 // Tracked statistics are no parameters to it: see tracked.
 //
-// Memory: K+3 copies of the parameters, with learned rates 2K+3, the gradient for
-// the parameters included.
+// A vector of parameters need not fit in the first cache: each gradient is used up
+// piece by piece as it is made (Take).
+//
+// Memory: K+2 copies of the parameters, with rates per layer 2K+2, with rates per
+// parameter 2K+3, the gradient for the parameters included.
 type maml[T kernel.Float] struct {
 	base[T]
 	steps   int
 	rates   rates[T]
 	support []step[T] // k = 0..K-1
-	v, hv   []T
+	v       []T
+	product []T // work space of learned rates
 	losses  []T // Lq(theta_k), where w_k is not zero
 	stats   tracked[T]
+	use     use[T]
 
 	// At the outer step at hand.
 	second  bool // the Hessian counts
@@ -43,9 +48,10 @@ type maml[T kernel.Float] struct {
 // step is what is kept of inner step k: the tape and output gradient at theta_k,
 // and next = theta_{k+1}.
 type step[T kernel.Float] struct {
-	tape       *nn.Tape[T]
-	dy, rdy    []T
-	grad, next []T
+	tape    *nn.Tape[T]
+	dy, rdy []T
+	next    []T
+	grad    []T // of learned rates
 }
 
 func newMAML[T kernel.Float](b base[T]) *maml[T] {
@@ -54,9 +60,12 @@ func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	m.rates = newRates[T](c, m.steps, m.size, b.model.Groups())
 	m.weights = fixedWeights[T](c, m.steps)
 	m.losses, m.stats = make([]T, m.steps+1), newTracked[T](b.model)
-	m.v, m.hv = make([]T, m.size), make([]T, m.size)
+	m.v = make([]T, m.size)
+	if m.rates.kind == ParameterRates {
+		m.product = make([]T, m.size)
+	}
 	for k := range m.steps {
-		s := step[T]{tape: b.query.Beside(16), grad: m.hv, next: make([]T, m.size)}
+		s := step[T]{tape: b.query.Beside(16), next: make([]T, m.size)}
 		s.tape.SetStep(k)
 		if m.rates.learned() {
 			s.grad = make([]T, m.size)
@@ -110,7 +119,7 @@ func (m *maml[T]) unadapted(theta []T, task *Task[T], grad []T) T {
 	m.query.SetStep(0)
 	loss := m.queryGradient(theta[:m.size], &task.Query, grad[:m.size])
 	m.stats.begin()
-	m.stats.take(grad)
+	m.stats.take(grad, 0)
 	kernel.Scale(grad[:m.size], w, grad[:m.size])
 	m.stats.put(grad, 1)
 	return w * loss
@@ -123,29 +132,22 @@ func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 	m.stats.begin()
 	at := theta[:m.size]
 	for k := range m.support {
-		s := &m.support[k]
-		m.supportGradient(at, &task.Support, s)
-		m.stats.take(s.grad)
-		m.rates.descend(s.next, at, s.grad, learned, k)
-		at = s.next
+		next := m.support[k].next
+		m.use = use[T]{why: useDescend, k: k, at: at, to: next, learned: learned}
+		m.supportGradient(at, &task.Support, &m.support[k])
+		at = next
 	}
-	m.losses[m.steps] = m.scoreAt(m.steps, at, task, lambda)
-	m.stats.take(lambda)
-	if w := m.weights[m.steps]; w != 1 {
-		kernel.Scale(lambda, w, lambda)
-	}
+	m.losses[m.steps] = m.scoreAt(m.steps, at, task, useStart, lambda, learned)
 	for k := m.steps - 1; k >= 0; k-- {
 		at = m.thetaAt(theta, k)
-		m.rates.gradient(grad[m.size:], lambda, m.support[k].grad, k, m.hv)
+		m.rates.gradient(grad[m.size:], lambda, m.support[k].grad, k, m.product)
+		w := m.weights[k]
 		if m.second {
-			m.rates.scale(m.v, lambda, learned, k)
+			m.use = use[T]{why: useCurve, k: k, last: w == 0, to: lambda, learned: learned}
 			m.curve(at, k, &task.Support)
-			kernel.Axpy(lambda, lambda, -1, m.hv)
 		}
-		if w := m.weights[k]; w != 0 {
-			m.losses[k] = m.scoreAt(k, at, task, m.hv)
-			m.stats.drop(m.hv)
-			kernel.Axpy(lambda, lambda, w, m.hv)
+		if w != 0 {
+			m.losses[k] = m.scoreAt(k, at, task, useEarly, lambda, learned)
 		}
 	}
 	m.stats.put(lambda, m.steps+1)
@@ -163,10 +165,16 @@ func (m *maml[T]) loss() T {
 	return sum.Sum()
 }
 
-// scoreAt is queryGradient at theta_k.
-func (m *maml[T]) scoreAt(k int, at []T, task *Task[T], grad []T) T {
+// scoreAt is queryGradient at theta_k, used up for lambda.
+func (m *maml[T]) scoreAt(k int, at []T, task *Task[T], u purpose, lambda, learned []T) T {
+	q, out := &task.Query, m.model.Out()
+	m.use = use[T]{why: u, k: k, last: true, to: lambda, learned: learned}
 	m.query.SetStep(k)
-	return m.queryGradient(at, &task.Query, grad)
+	y := m.query.Forward(at, q.X, q.N)
+	m.dyQuery = room(m.dyQuery, q.N*out)
+	loss := nn.Grad(m.outer, q.N, out, y, q.Y, q.W, m.dyQuery)
+	m.query.BackwardTo(at, m.dyQuery, m)
+	return loss
 }
 
 // thetaAt returns theta_k.
@@ -177,23 +185,23 @@ func (m *maml[T]) thetaAt(theta []T, k int) []T {
 	return m.support[k-1].next
 }
 
-// supportGradient leaves the gradient of the inner loss at theta in s.grad.
+// supportGradient hands the gradient of the inner loss at theta to Take.
 func (m *maml[T]) supportGradient(theta []T, b *Batch[T], s *step[T]) {
 	out := m.model.Out()
 	y := s.tape.Forward(theta, b.X, b.N)
 	s.dy = room(s.dy, b.N*out)
 	nn.Grad(m.inner, b.N, out, y, b.Y, b.W, s.dy)
-	s.tape.Backward(theta, s.dy, s.grad)
+	s.tape.BackwardTo(theta, s.dy, m)
 }
 
-// curve sets hv to H_k v, H_k being at the parameters at, whose passes are on the
-// tape of step k.
+// curve hands H_k v to Take, H_k being at the parameters at, whose passes are on
+// the tape of step k.
 func (m *maml[T]) curve(at []T, k int, b *Batch[T]) {
 	s, out := &m.support[k], m.model.Out()
 	ry := s.tape.RForward(at, m.v)
 	s.rdy = room(s.rdy, b.N*out)
 	nn.RGrad(m.inner, b.N, out, s.tape.Outputs(), b.Y, b.W, ry, s.rdy)
-	s.tape.RBackward(at, m.v, s.rdy, m.hv)
+	s.tape.RBackwardTo(at, m.v, s.rdy, m)
 }
 
 func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T], error) {
@@ -210,12 +218,11 @@ func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 		steps = 0
 	}
 	at := append([]T(nil), theta[:m.size]...)
-	s := step[T]{tape: nn.NewTape[T](m.model, support.N), grad: m.hv}
+	s := step[T]{tape: nn.NewTape[T](m.model, support.N)}
 	for k := range steps {
 		s.tape.SetStep(k)
+		m.use = use[T]{why: useAdapt, k: k, at: at, to: m.v, learned: theta[m.size:]}
 		m.supportGradient(at, support, &s)
-		m.stats.drop(s.grad)
-		m.rates.descend(m.v, at, s.grad, theta[m.size:], k)
 		copy(at, m.v)
 	}
 	p, err := m.newPredictor(at)

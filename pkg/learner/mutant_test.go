@@ -19,7 +19,7 @@ const (
 
 // recur turns lambda_{k+1} into lambda_k by one of the placements.
 func (m *maml[T]) recur(p placement, lambda, at, theta []T, k int, b *Batch[T]) {
-	scale := func(x []T) { m.rates.scale(x, x, theta[m.size:], k) }
+	scale := func(x []T) { m.rates.scale(x, x, theta[m.size:], k, 0) }
 	v := append([]T(nil), lambda...)
 	if p == before || p == both {
 		scale(v)
@@ -42,8 +42,8 @@ func (m *maml[T]) recur(p placement, lambda, at, theta []T, k int, b *Batch[T]) 
 func (m *maml[T]) mutated(p placement, theta []T, task *Task[T]) []T {
 	at := theta[:m.size]
 	for k := range m.support {
+		m.use = use[T]{why: useDescend, k: k, at: at, to: m.support[k].next, learned: theta[m.size:]}
 		m.supportGradient(at, &task.Support, &m.support[k])
-		m.rates.descend(m.support[k].next, at, m.support[k].grad, theta[m.size:], k)
 		at = m.support[k].next
 	}
 	lambda := make([]T, m.size)

@@ -147,7 +147,7 @@ func (p *protonet[T]) adjoint(theta []T, n int, grad []T) {
 	p.dphi = room(p.dphi, n*p.f)
 	kernel.Gemm(kernel.FromZero, nil, n, p.f, p.out, p.mean, p.out, 1, p.dcT, p.f, p.dphi, p.f)
 	p.support.BackwardFeatures(theta, p.dphi, p.more)
-	p.stats.drop(p.more)
+	p.stats.drop(p.more, 0)
 	kernel.AddInto(grad, p.more)
 	clear(grad[p.head.Lo:p.head.Hi])
 }

@@ -78,34 +78,43 @@ func (r *rates[T]) at(learned []T, k int) []T {
 	return learned[min(k, r.steps-1)*n:][:n]
 }
 
-// scale sets v to a_k*x. v may be x.
-func (r *rates[T]) scale(v, x, learned []T, k int) {
+// scale sets v to a_k*x for the parameters from lo on. v may be x.
+func (r *rates[T]) scale(v, x, learned []T, k, lo int) {
 	switch a := r.at(learned, k); r.kind {
 	case LayerRates:
 		for i, g := range r.groups {
-			kernel.Scale(v[g.Lo:g.Hi], a[i], x[g.Lo:g.Hi])
+			if from, to := within(g, lo, len(v)); from < to {
+				kernel.Scale(v[from:to], a[i], x[from:to])
+			}
 		}
 	case ParameterRates:
-		kernel.Mul(v, a, x)
+		kernel.Mul(v, a[lo:][:len(v)], x)
 	default:
 		kernel.Scale(v, r.fixed, x)
 	}
 }
 
-// descend sets next to at - a_k*g. next is neither of them.
-func (r *rates[T]) descend(next, at, g, learned []T, k int) {
+// descend sets next to at - a_k*g for the parameters from lo on. next is neither of
+// them.
+func (r *rates[T]) descend(next, at, g, learned []T, k, lo int) {
 	switch a := r.at(learned, k); r.kind {
 	case LayerRates:
 		for i, l := range r.groups {
-			kernel.Axpy(next[l.Lo:l.Hi], at[l.Lo:l.Hi], -a[i], g[l.Lo:l.Hi])
+			if from, to := within(l, lo, len(g)); from < to {
+				kernel.Axpy(next[from:to], at[from:to], -a[i], g[from:to])
+			}
 		}
 	case ParameterRates:
-		kernel.Mul(next, a, g)
+		kernel.Mul(next, a[lo:][:len(g)], g)
 		kernel.Sub(next, at, next)
 	default:
 		kernel.Axpy(next, at, -r.fixed, g)
 	}
 }
+
+// within is where a group lies in the n parameters from lo on; nowhere: from is not
+// below to.
+func within(g nn.Group, lo, n int) (from, to int) { return max(g.Lo-lo, 0), min(g.Hi-lo, n) }
 
 // gradient takes step k's part of the gradient for the learned rates into grad:
 // -lambda*g summed over what shares a rate. Steps come in descending order, and

@@ -50,7 +50,7 @@ func (r *reptile[T]) Gradient(theta []T, task *Task[T], grad []T) (T, error) {
 	steps := r.descend(theta, &task.Support, r.config.Steps)
 	r.query.SetStep(steps)
 	loss := r.queryGradient(r.at, &task.Query, r.g)
-	r.stats.take(r.g)
+	r.stats.take(r.g, 0)
 	rate := T(r.config.Rate)
 	for i, x := range theta {
 		grad[i] = (x - r.at[i]) / rate
@@ -70,7 +70,7 @@ func (r *reptile[T]) descend(theta []T, s *Batch[T], steps int) int {
 	r.step.reset()
 	for k := range steps {
 		r.support.gradient(r.at, k, s, r.g)
-		r.stats.take(r.g)
+		r.stats.take(r.g, 0)
 		r.step.step(r.at, r.g)
 	}
 	return steps

@@ -127,7 +127,7 @@ func (r *ridge[T]) zero(theta []T, q *Batch[T], w T, grad []T) T {
 	loss := r.queryGradient(at, q, r.more)
 	var adjust [2]T
 	r.adjust.unfold(adjust[:], r.more)
-	r.stats.drop(r.more)
+	r.stats.drop(r.more, 0)
 	kernel.Axpy(grad[:r.size], grad[:r.size], w, r.more)
 	kernel.Axpy(grad[own:], grad[own:], w, adjust[:])
 	return loss
@@ -281,7 +281,7 @@ func (r *ridge[T]) adjoint(theta []T, n int, grad []T) {
 	r.precisionGradient(grad[r.size:][:r.f])
 	r.featureGradient(theta[r.head.Lo:r.head.Hi], n)
 	r.support.BackwardFeatures(theta[:r.size], r.narrow, r.more)
-	r.stats.drop(r.more)
+	r.stats.drop(r.more, 0)
 	kernel.AddInto(grad[:r.head.Lo], r.more[:r.head.Lo])
 }
 

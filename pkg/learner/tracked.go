@@ -35,22 +35,27 @@ func newTracked[T kernel.Float](m *nn.Model) tracked[T] {
 // begin forgets what was taken.
 func (t *tracked[T]) begin() { clear(t.sum) }
 
-// drop clears the statistics' places in a gradient.
-func (t *tracked[T]) drop(grad []T) {
+// drop clears the statistics' places in the part of a gradient from lo on, which
+// holds a tensor whole or not at all.
+func (t *tracked[T]) drop(grad []T, lo int) {
 	for _, p := range t.params {
-		clear(grad[p.Offset:][:p.Size()])
+		if i := p.Offset - lo; i >= 0 && i < len(grad) {
+			clear(grad[i:][:p.Size()])
+		}
 	}
 }
 
-// take adds the statistics' places of a gradient to the sum, and clears them.
-func (t *tracked[T]) take(grad []T) {
+// take adds the statistics' places of such a part to the sum, and clears them.
+func (t *tracked[T]) take(grad []T, lo int) {
 	at := t.sum
 	for _, p := range t.params {
 		n := p.Size()
-		kernel.AddInto(at[:n], grad[p.Offset:][:n])
+		if i := p.Offset - lo; i >= 0 && i < len(grad) {
+			kernel.AddInto(at[:n], grad[i:][:n])
+		}
 		at = at[n:]
 	}
-	t.drop(grad)
+	t.drop(grad, lo)
 }
 
 // put sets the statistics' places of a gradient to the mean over so many passes,

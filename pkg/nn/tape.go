@@ -20,10 +20,11 @@ type Tape[T kernel.Float] struct {
 }
 
 // shared is what tapes beside one another share: room for the R-values of each
-// layer, RY and RDX, and spare work space.
+// layer, RY and RDX, and for a piece of a gradient, and spare work space.
 type shared[T kernel.Float] struct {
 	ry, rdx     [][]T
 	rows, grown int
+	piece       []T
 	spare       spare[T]
 }
 
