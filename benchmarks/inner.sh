@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # The inner loop against PyTorch and OpenBLAS on one core, in turns on the same machine.
 #   benchmarks/inner.sh [rounds] [seconds]
-# Needs Debian's python3-torch, python3-numpy and libopenblas0 for the peers. Prints one line a measurement, then for
-# each of ours the median over rounds, its ratio to PyTorch's loop and to its fastest batched form, and its counted
-# FLOPs over OpenBLAS sgemm.
+# Needs Debian's python3-torch, python3-numpy and libopenblas0 for the peers, and WARMSTART_DATA/omniglot for conv4. Prints
+# one line a measurement, then for each of ours the median over rounds, its ratio to PyTorch's loop and to its fastest
+# batched form, and its counted FLOPs over OpenBLAS sgemm; last, two threads against one. On a machine with other work,
+# RUN="chrt -f 50" keeps that out of the figures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-3} seconds=${2:-4}
+data=${WARMSTART_DATA:-../shared/data}/omniglot
 python=${PYTHON:-/usr/bin/python3}
 export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 "$python" -c 'import torch, functorch, numpy' 2>/dev/null || {
@@ -18,14 +20,23 @@ trap 'rm -rf "$dir"' EXIT
 go build -o "$dir/warmstart" ./cmd/warmstart
 
 core=$(taskset -pc $$ 2>/dev/null | sed 's/.*: //; s/[-,].*//' || echo 0)
-one() { taskset -c "$core" "$@"; }
+one() { ${RUN:-} taskset -c "$core" "$@"; }
 say() { tee -a "$dir/all"; }
 tag() { sed "s/^{/{\"what\": \"$1\", /"; }
 ours() { # what, flags
 	local what=$1
 	shift
-	one "$dir/warmstart" bench inner --threads 1 --seconds "$seconds" --json "$@" | tag "$what" | say
+	one "$dir/warmstart" bench inner --threads 1 --seconds "$seconds" --json "$@" 2>/dev/null | tag "$what" | say
 }
+threads() { # what, flags: one thread, then two
+	local what=$1
+	shift
+	for t in 1 2; do
+		${RUN:-} "$dir/warmstart" bench inner --threads $t --seconds "$seconds" --json "$@" 2>/dev/null | tag "threads: $what" | say
+	done
+}
+printf 'name: conv\nfamily: {name: omniglot, path: "%s"}\nmodel: conv4\n' "$(realpath -m "$data")" >"$dir/conv.yaml"
+[ -f "$data/images_background.npz" ] || echo "benchmarks/inner.sh: found no $data/images_background.npz: conv4 is left out" >&2
 
 for _ in $(seq "$rounds"); do
 	one "$python" benchmarks/peers/sgemm.py --seconds 1 | tag sgemm | say
@@ -35,7 +46,11 @@ for _ in $(seq "$rounds"); do
 		ours "sinusoid K=$k" --family sinusoid --inner "$k"
 	done
 	ours "hidden 128" --family sinusoid --inner 1 --hidden 128,128
-	ours "conv4" --model conv4 --inner 1
+	threads "sinusoid K=5" --family sinusoid --inner 5
+	if [ -f "$data/images_background.npz" ]; then
+		ours "conv4 28x28" "$dir/conv.yaml"
+		threads "conv4 28x28" "$dir/conv.yaml"
+	fi
 done
 
 "$python" - "$dir/all" <<'E2'
@@ -44,7 +59,7 @@ rows = [json.loads(line) for line in open(sys.argv[1])]
 median = statistics.median
 sgemm = median(r["gflops"] for r in rows if r["what"] == "sgemm")
 print(f"\nOpenBLAS sgemm 1024: {sgemm:.0f} GFLOP/s")
-for what in dict.fromkeys(r["what"] for r in rows if "form" in r and "gflops" in r):
+for what in dict.fromkeys(r["what"] for r in rows if "gflops" in r and "threads" in r and not r["what"].startswith("threads")):
     mine = [r for r in rows if r["what"] == what]
     rate, flops = median(r["tasks_per_s"] for r in mine), median(r["gflops"] for r in mine)
     line = f"{what}: {rate:,.0f} tasks/s, {flops:.0f} GFLOP/s = {100 * flops / sgemm:.0f} % of sgemm"
@@ -58,4 +73,7 @@ for what in dict.fromkeys(r["what"] for r in rows if "form" in r and "gflops" in
         loop, best = peers.pop("loop"), max(peers, key=peers.get)
         line += f"; {rate / loop:.0f} x PyTorch's loop ({loop:,.0f}), {rate / peers[best]:.1f} x its {best} ({peers[best]:,.0f})"
     print(line)
+for what in dict.fromkeys(r["what"] for r in rows if r["what"].startswith("threads")):
+    rate = {t: median(r["tasks_per_s"] for r in rows if r["what"] == what and r["threads"] == t) for t in (1, 2)}
+    print(f"{what}: {rate[1]:,.0f} tasks/s on one thread, {rate[2]:,.0f} on two: {rate[2] / rate[1]:.2f} x")
 E2
