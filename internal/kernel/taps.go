@@ -133,8 +133,9 @@ func (t *panel[T]) blocks(lo, hi int, s []T, sr int, c []T, cr int) {
 
 // join adds terms lo..hi-1 of a panel, themselves summed by blocks, to c.
 func (t *panel[T]) join(lo, hi int, c []T, cr int) {
-	var right [panelRows * panelCols]T
-	t.blocks(lo, hi, nil, 0, right[:], t.n)
+	var room [panelRows*panelCols + line]T
+	right := aligned(room[:])
+	t.blocks(lo, hi, nil, 0, right, t.n)
 	for i := range t.m {
 		AddInto(c[i*cr:][:t.n], right[i*t.n:])
 	}

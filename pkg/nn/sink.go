@@ -31,11 +31,11 @@ type part[T kernel.Float] struct {
 // BackwardTo hands Backward's gradient to a sink.
 func (t *Tape[T]) BackwardTo(theta, dy []T, to Sink[T]) {
 	t.last().DY = dy[:t.n*t.model.Out()]
-	room := t.pieces()
+	room := t.room()
 	for i := len(t.layers) - 1; i >= t.first; i-- {
 		s := t.model.steps[i]
 		p := theta[s.lo:s.hi]
-		if l, ok := t.layers[i].(piecewise[T]); ok {
+		if l := t.pieces[i]; l != nil {
 			l.backwardTo(p, t.n, &t.signals[i], part[T]{to, s.lo, room})
 			continue
 		}
@@ -50,11 +50,11 @@ func (t *Tape[T]) BackwardTo(theta, dy []T, to Sink[T]) {
 // RBackwardTo hands RBackward's product to a sink.
 func (t *Tape[T]) RBackwardTo(theta, dir, rdy []T, to Sink[T]) {
 	t.last().RDY = rdy[:t.n*t.model.Out()]
-	room := t.pieces()
+	room := t.room()
 	for i := len(t.layers) - 1; i >= t.first; i-- {
 		s := t.model.steps[i]
 		p, v := theta[s.lo:s.hi], dir[s.lo:s.hi]
-		if l, ok := t.layers[i].(piecewise[T]); ok {
+		if l := t.pieces[i]; l != nil {
 			l.rbackwardTo(p, v, t.n, &t.signals[i], part[T]{to, s.lo, room})
 			continue
 		}
@@ -66,14 +66,14 @@ func (t *Tape[T]) RBackwardTo(theta, dir, rdy []T, to Sink[T]) {
 	}
 }
 
-// pieces returns room for any layer's piece of a gradient.
-func (t *Tape[T]) pieces() []T {
+// room returns room for any layer's piece of a gradient.
+func (t *Tape[T]) room() []T {
 	sh := t.shared
 	if sh.piece == nil {
 		most := 1
 		for i, s := range t.model.steps {
 			n := s.hi - s.lo
-			if l, ok := t.layers[i].(piecewise[T]); ok {
+			if l := t.pieces[i]; l != nil {
 				n = l.piece()
 			}
 			most = max(most, n)

@@ -10,9 +10,10 @@ import "github.com/warmstart-ml/warmstart/internal/kernel"
 type Tape[T kernel.Float] struct {
 	model   *Model
 	layers  []Layer[T]
-	buffers []Signals[T] // at full size
-	signals []Signals[T] // cut to the batch
-	first   int          // the first layer with parameters: those before get Forward only
+	pieces  []piecewise[T] // the layers, nil where one is not
+	buffers []Signals[T]   // at full size
+	signals []Signals[T]   // cut to the batch
+	first   int            // the first layer with parameters: those before get Forward only
 	n, rows int
 	shared  *shared[T]
 	rn      int // the batch that the R-values are cut to, and
@@ -45,7 +46,8 @@ func newTape[T kernel.Float](m *Model, maxBatch int, sh *shared[T]) *Tape[T] {
 		if b, ok := l.(interface{ borrow(*spare[T]) }); ok {
 			b.borrow(&sh.spare)
 		}
-		t.layers = append(t.layers, l)
+		p, _ := l.(piecewise[T])
+		t.layers, t.pieces = append(t.layers, l), append(t.pieces, p)
 		if s.hi == 0 {
 			t.first++
 		}
