@@ -118,6 +118,13 @@ func (p *process) interrupt() {
 	}
 }
 
+// signal sends what neither ends the process nor is waited for.
+func (p *process) signal(s syscall.Signal) {
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatalf("send %v to %s: %v", s, p.cmd.Path, err)
+	}
+}
+
 func (p *process) pid() int { return p.cmd.Process.Pid }
 
 func (p *process) over() bool {
