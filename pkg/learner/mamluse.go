@@ -35,9 +35,7 @@ func (m *maml[T]) Take(lo int, g []T) {
 	case useStart:
 		m.stats.take(g, lo)
 		if w := m.weights[u.k]; w != 1 {
-			kernel.Scale(to, w, g)
-		} else {
-			copy(to, g)
+			kernel.Scale(to, w, to) // g lies there: see Room
 		}
 	case useCurve:
 		kernel.Axpy(to, to, -1, g)
@@ -48,4 +46,12 @@ func (m *maml[T]) Take(lo int, g []T) {
 	if m.second && u.last && u.k > 0 {
 		m.rates.scale(m.v[lo:][:len(g)], to, u.learned, u.k-1, lo)
 	}
+}
+
+// Room is nn.Sink's: lambda starts as the gradient.
+func (m *maml[T]) Room(lo, n int) []T {
+	if m.use.why == useStart {
+		return m.use.to[lo:][:n]
+	}
+	return nil
 }

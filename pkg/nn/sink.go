@@ -10,6 +10,9 @@ type Sink[T kernel.Float] interface {
 	// Take uses up elements lo..lo+len(g)-1 of the gradient. g is its own, to
 	// change, until it returns. Tracked statistics (Param.Track) come whole.
 	Take(lo int, g []T)
+	// Room is where n elements from lo on are put before they are handed over; nil
+	// leaves it to the layer.
+	Room(lo, n int) []T
 }
 
 // piecewise is a layer that need not have the whole of its gradient at once.
@@ -28,6 +31,14 @@ type part[T kernel.Float] struct {
 	room []T
 }
 
+// at returns room for n elements, the layer's own from i on.
+func (p part[T]) at(i, n int) []T {
+	if g := p.sink.Room(p.lo+i, n); g != nil {
+		return g
+	}
+	return p.room[:n]
+}
+
 // BackwardTo hands Backward's gradient to a sink.
 func (t *Tape[T]) BackwardTo(theta, dy []T, to Sink[T]) {
 	t.last().DY = dy[:t.n*t.model.Out()]
@@ -39,7 +50,7 @@ func (t *Tape[T]) BackwardTo(theta, dy []T, to Sink[T]) {
 			l.backwardTo(p, t.n, &t.signals[i], part[T]{to, s.lo, room})
 			continue
 		}
-		g := room[:s.hi-s.lo]
+		g := part[T]{to, s.lo, room}.at(0, s.hi-s.lo)
 		t.layers[i].Backward(p, g, t.n, &t.signals[i])
 		if len(g) > 0 {
 			to.Take(s.lo, g)
@@ -58,7 +69,7 @@ func (t *Tape[T]) RBackwardTo(theta, dir, rdy []T, to Sink[T]) {
 			l.rbackwardTo(p, v, t.n, &t.signals[i], part[T]{to, s.lo, room})
 			continue
 		}
-		g := room[:s.hi-s.lo]
+		g := part[T]{to, s.lo, room}.at(0, s.hi-s.lo)
 		t.layers[i].RBackward(p, v, g, t.n, &t.signals[i])
 		if len(g) > 0 {
 			to.Take(s.lo, g)
@@ -113,13 +124,16 @@ func (l *dense[T]) handOver(n int, x, y, u, v []T, to part[T]) {
 	rows := l.rows()
 	for i := 0; i < l.in; i += rows {
 		m := min(rows, l.in-i)
-		g := to.room[:m*l.out]
+		all := m * l.out
+		if i+m == l.in {
+			all += l.out
+		}
+		g := to.at(i*l.out, all)
 		kernel.Gemm(kernel.FromZero, nil, m, l.out, n, x[min(i, len(x)):], 1, l.in, y, l.out, g, l.out)
 		if u != nil {
 			kernel.Gemm(kernel.FromC, nil, m, l.out, n, u[min(i, len(u)):], 1, l.in, v, l.out, g, l.out)
 		}
 		if i+m == l.in {
-			g = to.room[:(m+1)*l.out]
 			kernel.Gemm(kernel.FromZero, nil, 1, l.out, n, l.one, 0, 0, y, l.out, g[m*l.out:], l.out)
 		}
 		to.sink.Take(to.lo+i*l.out, g)
@@ -147,14 +161,15 @@ func (l *conv[T]) rbackwardTo(theta, dir []T, _ int, s *Signals[T], to part[T]) 
 // handOver is dense's, over positions.
 func (l *conv[T]) handOver(x, y, u, v []T, to part[T]) {
 	each := l.cin * l.cout
-	g := to.room[:each]
 	for t := range l.w.taps() {
+		g := to.at(t*each, each)
 		kernel.GemmTaps(kernel.FromZero, nil, l.cin, l.cout, l.n, l.weights.of(t), x, 1, l.cin, y, l.cout, g, l.cout)
 		if u != nil {
 			kernel.GemmTaps(kernel.FromC, nil, l.cin, l.cout, l.n, l.weights.of(t), u, 1, l.cin, v, l.cout, g, l.cout)
 		}
 		to.sink.Take(to.lo+t*each, g)
 	}
-	kernel.ColumnSums(g[:l.cout], y, l.w.outputs()*l.n, l.cout)
-	to.sink.Take(to.lo+l.size(), g[:l.cout])
+	g := to.at(l.size(), l.cout)
+	kernel.ColumnSums(g, y, l.w.outputs()*l.n, l.cout)
+	to.sink.Take(to.lo+l.size(), g)
 }
