@@ -18,7 +18,12 @@ Models are mlp, learners maml, fomaml, ridge and pooled; others are refused by n
 float tolerance (pkg/coldstart tests that), not to the bit.
 """
 import argparse, calendar, csv, datetime, gzip, hashlib, io, json, math, os, re, sys
-import numpy as np
+try:
+    import numpy as np
+except ImportError:
+    if __name__ != "__main__":
+        raise
+    sys.exit("warmstart.py: needs numpy: pip install numpy, or apt-get install python3-numpy")
 
 CONTRACT = "lane/1"
 ALL = -1  # shots: all samples there are
@@ -191,6 +196,8 @@ class Model:
             slope = 2 * r if self.loss == "mse" else np.clip(r, -self.delta, self.delta)
             rates = np.full(len(self.layers), self.rate) if self.rates is None else self.rates[min(k, self.steps - 1)]
             params = [p - rates[i // 2] * g for i, (p, g) in enumerate(zip(params, self._backward(params, kept, slope * w[:, None])))]
+            if not all((np.abs(p) <= np.finfo(np.float32).max).all() for p in params):
+                fail(f"adapt: inner step {k + 1}", "parameters that are not finite in float32", "finite ones: the samples are larger than those of training, or the learner's rate is too high")
         return Adapted(self, params)
 
     def _ridge(self, x, y, w):

@@ -136,7 +136,7 @@ func numbers(text string) ([]int, error) {
 func writeTable(w io.Writer, data []byte) error {
 	var kind struct {
 		Rows []struct {
-			Steps    *int     `json:"steps"`
+			MSE      *float64 `json:"mse"` // of a table by inner steps
 			Accuracy *float64 `json:"accuracy"`
 		} `json:"rows"`
 	}
@@ -148,7 +148,7 @@ func writeTable(w io.Writer, data []byte) error {
 	case len(kind.Rows) == 0:
 	case kind.Rows[0].Accuracy != nil:
 		table = new(coldstart.ClassTable)
-	case kind.Rows[0].Steps != nil:
+	case kind.Rows[0].MSE != nil:
 		table = new(coldstart.StepTable)
 	}
 	if err := json.Unmarshal(data, table); err != nil {

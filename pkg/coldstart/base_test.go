@@ -150,6 +150,14 @@ func TestStepTable(t *testing.T) {
 	if len(table.Rows) != 3 || !(table.Rows[2].MSE < table.Rows[0].MSE) || table.Rows[0].Tasks != 50 {
 		t.Errorf("got %+v, want less error after ten steps than before", table.Rows)
 	}
+	if n := table.Rows[1].Steps; n == nil || *n != 1 {
+		t.Errorf("got %+v, want one step in the second row", table.Rows[1])
+	}
+	c.Learner = metatrain.Section{Name: "ridge", Options: json.RawMessage(`{"precision":10}`)}
+	closed, err := EvaluateSteps(testBase(t, c), f, 1, 5, []int{10}, []int{0, 1, 10})
+	if err != nil || len(closed.Rows) != 1 || closed.Rows[0].Steps != nil {
+		t.Errorf("got %+v, error %v, want one row without steps of a learner that takes none", closed.Rows, err)
+	}
 	if got := median([]float64{5, 1, 3, 2}); got != 2.5 {
 		t.Errorf("got median %g of 1 2 3 5, want 2.5", got)
 	}

@@ -98,7 +98,7 @@ func evaluateClasses(b *Base, f taskshards.Family, o ClassOptions) (t ClassTable
 	if err != nil {
 		return t, err
 	}
-	for _, steps := range o.Steps {
+	for _, steps := range innerSteps(b.Learner, o.Steps) {
 		ways = append(ways, e.adapted(steps))
 	}
 	for _, way := range ways {
@@ -132,11 +132,7 @@ type way struct {
 }
 
 func (e *examiner) adapted(steps int) way {
-	shown := &steps
-	if steps < 0 {
-		shown = nil
-	}
-	return way{"adapted", shown, e.o.Tasks, func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error) {
+	return way{"adapted", shownSteps(steps), e.o.Tasks, func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error) {
 		s := batchOf(&t.Support)
 		return predicted(&t.Query, y)(e.w.own.Adapt(e.w.base.Theta, &s, steps))
 	}}

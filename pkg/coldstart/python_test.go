@@ -355,6 +355,7 @@ func TestPythonRefusesWhatItCannotUse(t *testing.T) {
 		{"a trace whose row is broken", load, loadModel, "timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:05:00,oops\n", []string{"data.csv:3: column 2", "'oops'", "a number"}},
 		{"a trace that is too short", load, loadModel, "timestamp,value\n2024-01-01 00:00:00,1\n2024-01-01 00:05:00,2\n", []string{"2 values", "24"}},
 		{"a file that is not the manifest's", append(bytes.Clone(load), ' '), loadModel, "timestamp,value\n", []string{"config.json", "as manifest.json says"}},
+		{"samples that lead out of bounds", config, model, "1e25,2\n1e26,3\n1,\n", []string{"inner step 1", "finite"}},
 		{"a stamp that is none", load, loadModel, "timestamp,value\n2024-13-01 00:00:00,1\n", []string{"data.csv:2: column 1", "2024-13-01"}},
 	}
 	var commands [][]string

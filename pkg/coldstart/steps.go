@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"text/tabwriter"
 
 	"github.com/warmstart-ml/warmstart/pkg/learner"
@@ -23,14 +24,14 @@ type StepTable struct {
 type StepRow struct {
 	Method string  `json:"method"` // adapted
 	Shots  []int   `json:"shots"`  // samples of a support, drawn from these
-	Steps  int     `json:"steps"`
+	Steps  *int    `json:"steps"`  // nil for a learner that takes no inner steps
 	MSE    float64 `json:"mse"`
 	Median float64 `json:"median"`
 	Tasks  int     `json:"tasks"`
 }
 
 // EvaluateSteps scores the base model on test tasks 0 to tasks-1 of seed, after
-// each number of inner steps. f says what the tasks are; shots stands in the rows.
+// each number of inner steps; once where its learner takes none. f says what the tasks are; shots stands in the rows.
 func EvaluateSteps(b *Base, f taskshards.Family, seed uint64, tasks int, shots, steps []int) (StepTable, error) {
 	t, err := evaluateSteps(b, f, seed, tasks, shots, steps)
 	if err != nil {
@@ -47,6 +48,7 @@ func evaluateSteps(b *Base, f taskshards.Family, seed uint64, tasks int, shots, 
 	if err != nil {
 		return t, err
 	}
+	steps = innerSteps(b.Learner, steps)
 	byStep := make([][]float64, len(steps))
 	var task taskshards.Task
 	for i := range tasks {
@@ -69,9 +71,33 @@ func evaluateSteps(b *Base, f taskshards.Family, seed uint64, tasks int, shots, 
 		for _, e := range byStep[k] {
 			m.add(e)
 		}
-		t.Rows = append(t.Rows, StepRow{Method: "adapted", Shots: shots, Steps: n, MSE: rounded(m.value()), Median: rounded(median(byStep[k])), Tasks: tasks})
+		t.Rows = append(t.Rows, StepRow{Method: "adapted", Shots: shots, Steps: shownSteps(n), MSE: rounded(m.value()), Median: rounded(median(byStep[k])), Tasks: tasks})
 	}
 	return t, nil
+}
+
+// innerSteps are the numbers of inner steps that make rows of their own: one, the learner's way (below 0), where it solves
+// for its head and takes none.
+func innerSteps(c learner.Config, steps []int) []int {
+	if c.Name == "ridge" || c.Name == "protonet" {
+		return []int{-1}
+	}
+	return steps
+}
+
+// shownSteps is how a number of inner steps stands in a row: not at all where the learner chose it.
+func shownSteps(n int) *int {
+	if n < 0 {
+		return nil
+	}
+	return &n
+}
+
+func stepsText(n *int) string {
+	if n == nil {
+		return "-"
+	}
+	return strconv.Itoa(*n)
 }
 
 // diverged is the error of a task that the inner steps led out of bounds: it rules the mean, and is still a number.
@@ -111,7 +137,7 @@ func (t *StepTable) Write(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "method\tshots\tinner steps\tMSE\tmedian\ttasks\t")
 	for _, r := range t.Rows {
-		fmt.Fprintf(tw, "%s\t%v\t%d\t%.3f\t%.3f\t%d\t\n", r.Method, r.Shots, r.Steps, r.MSE, r.Median, r.Tasks)
+		fmt.Fprintf(tw, "%s\t%v\t%s\t%.3f\t%.3f\t%d\t\n", r.Method, r.Shots, stepsText(r.Steps), r.MSE, r.Median, r.Tasks)
 	}
 	return tw.Flush()
 }

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,7 +50,8 @@ func TestClassificationTrains(t *testing.T) {
 	for _, c := range []struct {
 		learner string
 		least   float64
-	}{{"{name: maml, steps: 1, rate: 0.4}", 50}, {"{name: protonet}", 50}, {"{name: ridge, precision: 1}", 50}} {
+		rows    int // of the adapted model: one where no inner steps are taken
+	}{{"{name: maml, steps: 1, rate: 0.4}", 50, 3}, {"{name: protonet}", 50, 1}, {"{name: ridge, precision: 1}", 50, 1}} {
 		sets := []string{"learner=" + c.learner}
 		e, theta := trained(t, ds, blots, 150, sets...)
 		j := &job{theta: theta, lease: metatrain.Lease{Tasks: 1, Work: metatrain.Work{Kind: metatrain.Evaluate}}}
@@ -59,8 +61,11 @@ func TestClassificationTrains(t *testing.T) {
 			t.Fatal(err)
 		}
 		last := table.Rows[len(table.Rows)-1]
+		if n := len(slices.DeleteFunc(slices.Clone(table.Rows), func(r coldstart.ClassRow) bool { return r.Method != "adapted" })); n != c.rows {
+			t.Errorf("%s: got %d rows of the adapted model, want %d", c.learner, n, c.rows)
+		}
 		t.Logf("%s: %+v", c.learner, last)
-		if last.Method != "adapted" || last.Steps == nil || *last.Steps != 3 || last.Tasks != 200 || !(last.Accuracy > c.least) ||
+		if last.Method != "adapted" || (last.Steps == nil) != (c.rows == 1) || c.rows > 1 && *last.Steps != 3 || last.Tasks != 200 || !(last.Accuracy > c.least) ||
 			!(last.AccuracyCI[0] < last.Accuracy && last.Accuracy < last.AccuracyCI[1]) {
 			t.Errorf("%s: got %+v, want over %g %% where chance is 20", c.learner, last, c.least)
 		}
@@ -76,9 +81,11 @@ func TestClassificationTrains(t *testing.T) {
 
 func TestG7_LossesThatDoNotSuitAreNamed(t *testing.T) {
 	for text, want := range map[string][]string{
-		"outer: {loss: softmax}\nlearner: protonet":                                                              {"softmax", "regression targets", "load"},
-		"inner: {loss: softmax}\nlearner: maml":                                                                  {"inner.loss", "regression targets"},
-		"validation: {loss: error}":                                                                              {"validation.loss", "wrong classes"},
+		"outer: {loss: softmax}\nlearner: protonet":        {"softmax", "regression targets", "load"},
+		"inner: {loss: softmax}\nlearner: maml":            {"inner.loss", "regression targets"},
+		"learner: protonet":                                {"learner", "protonet", "family load", "regression targets", "ridge"},
+		omniglot + "learner: protonet\nouter: {loss: bce}": {"outer.loss", "bce", "expected softmax"},
+		"validation: {loss: error}":                        {"validation.loss", "wrong classes"},
 		"outer: {loss: pinball, quantiles: [0.9, 0.1]}\ninner: {loss: pinball}\nlearner: maml":                   {"quantiles"},
 		"outer: {loss: pinball, quantiles: [0.1, 0.9]}\ninner: {loss: pinball, quantiles: [0.5]}\nlearner: maml": {"inner.quantiles", "outer.quantiles"},
 		"outer: {loss: pinball, quantiles: [0.1, 1.5]}\nlearner: maml":                                           {"outer.quantiles[1]", "1.5"},

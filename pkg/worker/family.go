@@ -16,6 +16,9 @@ type FamilyKind struct {
 	Options func() any
 	// Preset is a spec (YAML) laid below the user's: what suits this family where it differs from the defaults.
 	Preset string
+	// Learners are specs (YAML) laid between the user's and Preset where the user chose that learner: what it needs here to
+	// do well by its name alone.
+	Learners map[string]string
 	// Learner is the usual one, where a spec gives its keys without its name.
 	Learner string
 	// Build makes the family from its options (JSON of what Options returned) and its data, nil where it has none.
@@ -40,9 +43,9 @@ func BuiltinKinds() Kinds { return Kinds{BuiltinFamilies(), BuiltinModels(), Eng
 func BuiltinFamilies() Families {
 	return Families{
 		"arrays":   {Options: func() any { return new(ArraysOptions) }, Preset: arraysPreset, Learner: "maml", Build: buildFamily("arrays")},
-		"load":     {Options: func() any { return new(LoadOptions) }, Preset: loadPreset, Learner: "ridge", Build: buildFamily("load")},
+		"load":     {Options: func() any { return new(LoadOptions) }, Preset: loadPreset, Learners: loadLearners, Learner: "ridge", Build: buildFamily("load")},
 		"omniglot": {Options: func() any { return new(OmniglotOptions) }, Preset: omniglotPreset, Learner: "maml", Build: buildFamily("omniglot")},
-		"sinusoid": {Options: func() any { return new(SinusoidOptions) }, Preset: sinusoidPreset, Learner: "maml", Build: buildFamily("sinusoid")},
+		"sinusoid": {Options: func() any { return new(SinusoidOptions) }, Preset: sinusoidPreset, Learners: sinusoidLearners, Learner: "maml", Build: buildFamily("sinusoid")},
 	}
 }
 
@@ -174,6 +177,18 @@ outer: {loss: abs}
 optimizer: {rate: 0.008}
 validation: {every: 500}
 `
+
+// loadLearners: at the usual rate imaml's steps diverge on the first tasks.
+var loadLearners = map[string]string{"imaml": "learner: {name: imaml, rate: 0.001}\n"}
+
+// sinusoidLearners: rates learned for the steps trained with diverge in ten, and a criterion that weighs those keeps a
+// model from before the training (docs/learners.md); they are validated by the learner's own number of steps instead.
+var sinusoidLearners = map[string]string{
+	"imaml":   "learner: {name: imaml, rate: 0.01}\nvalidation: {adapt: [], targets: []}\n",
+	"mamlpp":  "validation: {adapt: [], targets: []}\n",
+	"metasgd": "validation: {adapt: [], targets: []}\n",
+	"ridge":   "validation: {adapt: [], targets: []}\n",
+}
 
 const sinusoidPreset = `
 model: {name: mlp, hidden: [40, 40], skip: false}

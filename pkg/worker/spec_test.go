@@ -79,6 +79,32 @@ func TestPresetsSuitTheFamily(t *testing.T) {
 	}
 }
 
+// A learner chosen by its name alone gets what it needs in a family; what the user says goes before that.
+func TestPresetsSuitTheLearner(t *testing.T) {
+	for text, want := range map[string]float64{
+		"family: load\nlearner: imaml":                      0.001,
+		"family: sinusoid\nlearner: imaml":                  0.01,
+		"family: sinusoid\nlearner: {name: imaml, rate: 2}": 2,
+	} {
+		spec, _ := read(t, text)
+		if o := options[IMAMLOptions](t, spec.Learner); o.Rate != want || o.Steps != 16 {
+			t.Errorf("%q: found %+v, expected rate %g", text, o, want)
+		}
+	}
+	for _, name := range []string{"metasgd", "mamlpp", "ridge", "imaml"} {
+		spec, _ := read(t, "family: sinusoid\nlearner: "+name)
+		if v := spec.Validation; len(v.Adapt) > 0 || len(v.Targets) > 0 || v.Tasks != 1000 {
+			t.Errorf("%s: found validation %+v, expected its own steps and the family's tasks", name, v)
+		}
+	}
+	if spec, _ := read(t, "family: sinusoid\nlearner: metasgd\nvalidation: {adapt: [2], targets: [1]}"); !slices.Equal(spec.Validation.Adapt, []int{2}) {
+		t.Errorf("found validation %+v, expected the user's", spec.Validation)
+	}
+	if spec, _ := read(t, "family: sinusoid\nlearner: fomaml"); len(spec.Validation.Adapt) != 3 {
+		t.Errorf("found validation %+v, expected the family's", spec.Validation)
+	}
+}
+
 func TestSectionsWithoutAName(t *testing.T) {
 	for text, want := range map[string][3]string{
 		"":                                      {"load", "mlp", "ridge"},
@@ -112,6 +138,8 @@ func TestG7_WrongSpecsAreNamed(t *testing.T) {
 		"learner: {name: maml, stps: 3}":            {"learner.stps", "steps"},
 		"learner: mamml":                            {"mamml", `"maml"`},
 		"model: cnn":                                {"cnn", "mlp"},
+		"engine: lan":                               {"engine", `"lan"`, `"lane"`},
+		"engine: cuda\nbits: any":                   {"spec.yaml:1", "cuda", "lane"},
 		"steps: 0":                                  {"steps", "0"},
 		"steps: many":                               {"steps", "many"},
 		"meta_batch: 100000000":                     {"meta_batch"},

@@ -57,7 +57,7 @@ func (k Kinds) ReadSpec(file string, data []byte, overrides []Override) (spec me
 	return k.decode(doc)
 }
 
-// underlay lays the preset of the document's family below it. A section given without its name gets the usual one.
+// underlay lays the presets of the document's family below it, that of its learner on top. A section given without its name gets the usual one.
 func (k Kinds) underlay(doc *strictyaml.Doc) error {
 	unnamed := func(section, usual string, name func(*SpecFile) string) string {
 		var s SpecFile
@@ -73,12 +73,17 @@ func (k Kinds) underlay(doc *strictyaml.Doc) error {
 		return nil
 	}
 	unnamed("model", "mlp", func(s *SpecFile) string { return s.Model.Name })
-	unnamed("learner", kind.Learner, func(s *SpecFile) string { return s.Learner.Name })
-	preset, err := strictyaml.Parse("preset", []byte(kind.Preset))
-	if err != nil {
-		return err
+	chosen := unnamed("learner", kind.Learner, func(s *SpecFile) string { return s.Learner.Name })
+	for _, text := range []string{kind.Learners[chosen], kind.Preset} {
+		if text == "" {
+			continue
+		}
+		preset, err := strictyaml.Parse("preset", []byte(text))
+		if err != nil {
+			return err
+		}
+		doc.Underlay(preset)
 	}
-	doc.Underlay(preset)
 	return nil
 }
 
@@ -97,6 +102,9 @@ func (k Kinds) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []stri
 	}
 	if s.Bits != metatrain.BitsContract { // so that a spec's stored form is as before there was a choice
 		spec.Bits = s.Bits
+	}
+	if known := k.Engines.names(); !slices.Contains(known, s.Engine) {
+		return spec, nil, unknown(doc, "engine", s.Engine, known)
 	}
 	kind, ok := k.Families[s.Family.Name]
 	if !ok {
@@ -156,6 +164,11 @@ func (k Kinds) Explain(w io.Writer) error {
 	for _, name := range slices.Sorted(maps.Keys(k.Families)) {
 		if _, err := fmt.Fprintf(w, "\nfamily %s puts these in place of the defaults above\n%s", name, k.Families[name].Preset); err != nil {
 			return err
+		}
+		for _, learner := range slices.Sorted(maps.Keys(k.Families[name].Learners)) {
+			if _, err := fmt.Fprintf(w, "\nfamily %s with learner %s, before those\n\n%s", name, learner, k.Families[name].Learners[learner]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
