@@ -27,7 +27,7 @@ evaluation: {pooled: true, tasks: 40, steps: [1]}
 `
 
 // enduringSteps make sinusoid long enough to be disturbed in the middle.
-const enduringSteps = 5000
+const enduringSteps = 12000
 
 // load is a short training on traces beside generated ones. %s is the folder of the traces.
 const load = `
