@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -20,9 +22,9 @@ func eval(ctx context.Context, env *environment, args []string) error {
 	p.add(set)
 	var tasks list
 	set.Var(&tasks, "tasks", "`folder` or file with traces, images or arrays, as the model's family reads them; may be given again")
-	shots := set.String("shots", "0,5,10,20,50", "sizes of support, in `samples`")
-	support := set.String("support", "first", "first: the first windows of a series; recent: the last ones before the scored part")
-	score := set.Float64("score", 0, "score only this last `share` of each series; 0 = all windows after the support")
+	shots := set.String("shots", "0,5,10,20,50", "load: sizes of support, in `samples`")
+	support := set.String("support", "first", "load: first: the first windows of a series; recent: the last ones before the scored part")
+	score := set.Float64("score", 0, "load: score only this last `share` of each series; 0 = all windows after the support")
 	steps := set.String("steps", "0,1,3,10", "omniglot, arrays: numbers of inner steps")
 	episodes := set.Int("episodes", 0, "omniglot, arrays: `tasks` scored; 0 = 600, or each file once where files say support and query")
 	strict := set.Bool("strict", false, "refuse traces with duplicate, unordered or off-grid rows")
@@ -44,6 +46,9 @@ func eval(ctx context.Context, env *environment, args []string) error {
 		return err
 	}
 	if base.Family.Name == "omniglot" || base.Family.Name == "arrays" {
+		if err := misplaced(set, base.Family.Name, "shots", "support", "score", "strict", "skip-bad"); err != nil {
+			return err
+		}
 		inner, err := numbers(*steps)
 		if err != nil {
 			return usage("--steps: %v", err)
@@ -52,6 +57,9 @@ func eval(ctx context.Context, env *environment, args []string) error {
 	}
 	if base.Family.Name != "load" {
 		return fmt.Errorf("model %s is of family %s; eval reads the data of families load, omniglot and arrays", positional[0], base.Family.Name)
+	}
+	if err := misplaced(set, base.Family.Name, "steps", "episodes"); err != nil {
+		return err
 	}
 	config := base.Family
 	config.Strict, config.SkipBad, config.Group = *strict, *skipBad, ""
@@ -71,6 +79,16 @@ func eval(ctx context.Context, env *environment, args []string) error {
 		return json.NewEncoder(env.out).Encode(table)
 	}
 	return table.Write(env.out)
+}
+
+// misplaced refuses flags that were given and mean nothing for models of a family.
+func misplaced(set *flag.FlagSet, family string, names ...string) (err error) {
+	set.Visit(func(f *flag.Flag) {
+		if err == nil && slices.Contains(names, f.Name) {
+			err = usage("--%s: means nothing for a model of family %s, whose tasks are as its spec or their files say; leave it out", f.Name, family)
+		}
+	})
+	return err
 }
 
 // evalTasks prints the table of a family without series: accuracy or squared error, by inner steps.

@@ -42,7 +42,7 @@ func BuiltinKinds() Kinds { return Kinds{BuiltinFamilies(), BuiltinModels(), Eng
 // BuiltinFamilies are the families warmstart brings.
 func BuiltinFamilies() Families {
 	return Families{
-		"arrays":   {Options: func() any { return new(ArraysOptions) }, Preset: arraysPreset, Learner: "maml", Build: buildFamily("arrays")},
+		"arrays":   {Options: func() any { return new(ArraysOptions) }, Preset: arraysPreset, Learners: arraysLearners, Learner: "maml", Build: buildFamily("arrays")},
 		"load":     {Options: func() any { return new(LoadOptions) }, Preset: loadPreset, Learners: loadLearners, Learner: "ridge", Build: buildFamily("load")},
 		"omniglot": {Options: func() any { return new(OmniglotOptions) }, Preset: omniglotPreset, Learner: "maml", Build: buildFamily("omniglot")},
 		"sinusoid": {Options: func() any { return new(SinusoidOptions) }, Preset: sinusoidPreset, Learners: sinusoidLearners, Learner: "maml", Build: buildFamily("sinusoid")},

@@ -60,6 +60,9 @@ validation: {every: 500, tasks: 600, adapt: [3], loss: error}
 evaluation: {pooled: false, tasks: 1000, steps: [0, 1, 3]}
 `
 
+// arraysLearners: protonet knows no other loss.
+var arraysLearners = map[string]string{"protonet": "outer: {loss: softmax}\nvalidation: {loss: error}\n"}
+
 const arraysPreset = `
 model: {name: mlp, hidden: [64, 64]}
 learner: {name: maml, steps: 3, rate: 0.05}

@@ -19,6 +19,14 @@ const protonet = "protonet"
 
 // suitsLosses refuses losses, and a learner of classes, that a family's targets do not suit.
 func suitsLosses(spec metatrain.RunSpec, shape taskshards.Shape) error {
+	if spec.Learner.Name == protonet {
+		switch {
+		case !shape.Classes:
+			return fmt.Errorf("learner: found protonet, which tells classes by softmax; family %s has regression targets: expected another, such as ridge or maml", spec.Family.Name)
+		case spec.Outer.Loss != "softmax":
+			return fmt.Errorf("outer.loss: found %s with learner protonet, expected softmax: its outputs are logits of classes", spec.Outer.Loss)
+		}
+	}
 	for _, l := range []struct {
 		field string
 		metatrain.LossSpec
@@ -31,14 +39,6 @@ func suitsLosses(spec metatrain.RunSpec, shape taskshards.Shape) error {
 		}
 		if n := len(l.ClassWeights); n > 0 && n != shape.Out {
 			return fmt.Errorf("%s.class_weights: found %d, expected one for each of the %d targets of family %s", l.field, n, shape.Out, spec.Family.Name)
-		}
-	}
-	if spec.Learner.Name == protonet {
-		switch {
-		case !shape.Classes:
-			return fmt.Errorf("learner: found protonet, which tells classes; family %s has regression targets: expected another, such as ridge or maml", spec.Family.Name)
-		case spec.Outer.Loss != "softmax":
-			return fmt.Errorf("outer.loss: found %s with learner protonet, expected softmax: its outputs are logits of classes", spec.Outer.Loss)
 		}
 	}
 	if spec.Validation.Loss == wrongClass && !shape.Classes {

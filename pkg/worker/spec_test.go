@@ -100,6 +100,9 @@ func TestPresetsSuitTheLearner(t *testing.T) {
 	if spec, _ := read(t, "family: sinusoid\nlearner: metasgd\nvalidation: {adapt: [2], targets: [1]}"); !slices.Equal(spec.Validation.Adapt, []int{2}) {
 		t.Errorf("found validation %+v, expected the user's", spec.Validation)
 	}
+	if spec, _ := read(t, "family: arrays\nlearner: protonet"); spec.Outer.Loss != "softmax" || spec.Validation.Loss != wrongClass {
+		t.Errorf("found outer loss %s, validation %+v, expected those of classes", spec.Outer.Loss, spec.Validation)
+	}
 	if spec, _ := read(t, "family: sinusoid\nlearner: fomaml"); len(spec.Validation.Adapt) != 3 {
 		t.Errorf("found validation %+v, expected the family's", spec.Validation)
 	}
