@@ -159,8 +159,12 @@ func (r *innerResult) write(env *environment, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(env.out).Encode(r)
 	}
-	_, err := fmt.Fprintf(env.out, "%s, %s, %s, %d inner steps, %s order, %d parameters\n%.0f tasks/s on %d threads (%s, %s), %.1f GFLOP/s, sampling %.1f %% of the time\nsha256 %s\n",
-		r.Family, r.Model, r.Learner, r.Inner, r.Order, r.Params, r.TasksPerS, r.Threads, r.Form, r.Kernel, r.GFLOPS, 100*r.SampleShare, r.SHA256)
+	work := "operations not counted for this learner"
+	if r.GFLOPS > 0 {
+		work = fmt.Sprintf("%.1f GFLOP/s", r.GFLOPS)
+	}
+	_, err := fmt.Fprintf(env.out, "%s, %s, %s, %d inner steps, %s order, %d parameters\n%.0f tasks/s on %d threads (%s, %s), %s, sampling %.1f %% of the time\nsha256 %s\n",
+		r.Family, r.Model, r.Learner, r.Inner, r.Order, r.Params, r.TasksPerS, r.Threads, r.Form, r.Kernel, work, 100*r.SampleShare, r.SHA256)
 	return err
 }
 

@@ -30,3 +30,14 @@ func TestG7_EvalRefusesFlagsOfOtherFamilies(t *testing.T) {
 		t.Errorf("--steps was not given: %v", err)
 	}
 }
+
+// Where operations are not counted, bench says so in place of a speed of zero.
+func TestBenchSaysWhereWorkIsNotCounted(t *testing.T) {
+	for gflops, want := range map[float64]string{0: "not counted", 12.5: "12.5 GFLOP/s"} {
+		var out bytes.Buffer
+		r := innerResult{GFLOPS: gflops}
+		if err := r.write(&environment{out: &out}, false); err != nil || !strings.Contains(out.String(), want) {
+			t.Errorf("%g: got %q, error %v, want %q", gflops, out.String(), err, want)
+		}
+	}
+}
