@@ -179,13 +179,6 @@ func LaneSum(dst, x []float32, mask *LaneMask) {
 	}
 }
 
-// LaneSpread sets element i of dst to src[i] in all lanes.
-func LaneSpread(dst, src []float32) {
-	for i, v := range src {
-		*(*[Lanes]float32)(dst[i*Lanes:]) = everyLane(v)
-	}
-}
-
 // LanePut sets the given lane of dst to src: dst[i*Lanes+lane] = src[i].
 func LanePut(dst []float32, lane int, src []float32) {
 	if len(src) == 0 {

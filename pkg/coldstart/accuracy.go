@@ -7,30 +7,14 @@ import (
 	"strconv"
 	"text/tabwriter"
 
+	"github.com/warmstart-ml/warmstart/pkg/nn"
 	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
 // Accuracy is the share of n samples whose largest score, the first of equals, is
 // that of their class; y and t are [n][classes].
 func Accuracy(y, t []float32, n int) float64 {
-	right := 0
-	for i := range n {
-		k := len(y) / n
-		if largest(y[i*k:(i+1)*k]) == largest(t[i*k:(i+1)*k]) {
-			right++
-		}
-	}
-	return float64(right) / float64(n)
-}
-
-func largest(v []float32) int {
-	best := 0
-	for i, x := range v {
-		if x > v[best] {
-			best = i
-		}
-	}
-	return best
+	return float64(nn.Correct(n, len(y)/max(n, 1), y, t)) / float64(n)
 }
 
 // errorBars is the mean and the 95 % interval of it, 1.96 standard errors either
@@ -73,7 +57,7 @@ func nearestSample(t *taskshards.Task, classes int, y []float32) {
 				best, least = j, d
 			}
 		}
-		y[i*classes+largest(s.Y[best*classes:(best+1)*classes])] = 1
+		y[i*classes+nn.Argmax(s.Y[best*classes:(best+1)*classes])] = 1
 	}
 }
 
@@ -94,10 +78,5 @@ func (t *ClassTable) Write(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	for _, n := range t.Notes {
-		if _, err := fmt.Fprintln(w, n); err != nil {
-			return err
-		}
-	}
-	return nil
+	return writeNotes(w, t.Notes)
 }

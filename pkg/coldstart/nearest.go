@@ -169,13 +169,5 @@ func (w *workshop) chooseNearest(ns []*neighbour, jobs []*job, shots int, where 
 			sums[i] += j.score(p).mase
 		}
 	}
-	best := 0
-	for i, sum := range sums {
-		if sum < sums[best] {
-			best = i
-		}
-	}
-	c := search[best]
-	c.Shots = shots
-	return c, nil
+	return least(search, sums, shots), nil
 }

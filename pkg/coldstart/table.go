@@ -142,7 +142,12 @@ func (t *Table) Write(w io.Writer) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	for _, n := range t.Notes {
+	return writeNotes(w, t.Notes)
+}
+
+// writeNotes prints what stands below a table, a line each.
+func writeNotes(w io.Writer, notes []string) error {
+	for _, n := range notes {
 		if _, err := fmt.Fprintln(w, n); err != nil {
 			return err
 		}

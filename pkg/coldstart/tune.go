@@ -119,6 +119,12 @@ func (w *workshop) choose(jobs []*job, shots int, where string, start []float32,
 			i = same
 		}
 	}
+	return least(search, sums, shots), nil
+}
+
+// least is the choice of the smallest sum of errors, the first of equals, made for
+// so many shots.
+func least(search []Choice, sums []float64, shots int) Choice {
 	best := 0
 	for i, sum := range sums {
 		if sum < sums[best] {
@@ -127,7 +133,7 @@ func (w *workshop) choose(jobs []*job, shots int, where string, start []float32,
 	}
 	c := search[best]
 	c.Shots = shots
-	return c, nil
+	return c
 }
 
 // try adds the MASE of choices that differ in steps alone to sums.

@@ -175,16 +175,21 @@ func RGrad[T kernel.Float](l Loss, n, out int, y, t, w, ry, rdy []T) {
 	}
 }
 
+// cut limits y to +-c where c is above 0, and reports whether it lay beyond.
+func cut[T kernel.Float](c, y T) (T, bool) {
+	switch {
+	case !(c > 0):
+	case y > c:
+		return c, true
+	case y < -c:
+		return -c, true
+	}
+	return y, false
+}
+
 // point returns l and its derivative at output y and target t.
 func point[T kernel.Float](l Loss, y, t T) (value, slope T) {
-	clipped := false
-	if c := T(l.clip); c > 0 {
-		if y > c {
-			y, clipped = c, true
-		} else if y < -c {
-			y, clipped = -c, true
-		}
-	}
+	y, clipped := cut(T(l.clip), y)
 	r, a, d := y-t, T(1), T(l.delta)
 	if r < 0 {
 		a = -1

@@ -66,14 +66,7 @@ func pinballRGrad[T kernel.Float](l Loss, n, out int, y, t, w, ry, rdy []T) {
 
 // pinballPoint returns l and its first and second derivatives for quantile q.
 func pinballPoint[T kernel.Float](l Loss, q float64, y, t T) (value, slope, curve T) {
-	clipped := false
-	if c := T(l.clip); c > 0 {
-		if y > c {
-			y, clipped = c, true
-		} else if y < -c {
-			y, clipped = -c, true
-		}
-	}
+	y, clipped := cut(T(l.clip), y)
 	s, sign, d := T(q), T(-1), T(l.delta)
 	r := y - t
 	if r > 0 {

@@ -67,7 +67,7 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 	if err != nil {
 		return nil, err
 	}
-	tracks, model, err := kinds.learners(spec, family.Shape())
+	tracks, model, err := kinds.learners(spec, c, family.Shape())
 	if err != nil {
 		return nil, err
 	}

@@ -44,19 +44,14 @@ func (k Kinds) engineOf(spec metatrain.RunSpec) (string, error) {
 	return name, nil
 }
 
-// learners makes the learners of both tracks, and the network they are on: nil for a model that only an engine knows.
-func (k Kinds) learners(spec metatrain.RunSpec, shape taskshards.Shape) (tracks []learner.Learner[float32], model *nn.Model, err error) {
+// learners makes the learners of both tracks, of c and its pooled form, and the network they are on: nil for a model that only an engine knows.
+func (k Kinds) learners(spec metatrain.RunSpec, c learner.Config, shape taskshards.Shape) (tracks []learner.Learner[float32], model *nn.Model, err error) {
 	engine, err := k.engineOf(spec)
 	if err != nil {
 		return nil, nil, err
 	}
-	config := modelConfig(&spec)
-	c, err := coldstart.LearnerConfig(config)
-	if err != nil {
-		return nil, nil, err
-	}
 	if k.Models[spec.Model.Name].Engine == "" {
-		if model, err = coldstart.BuildModel(config, modelShape(shape)); err != nil {
+		if model, err = coldstart.BuildModel(modelConfig(&spec), modelShape(shape)); err != nil {
 			return nil, nil, err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 
 	"github.com/warmstart-ml/warmstart/pkg/learner"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
-	"github.com/warmstart-ml/warmstart/pkg/nn"
 	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
@@ -65,9 +64,6 @@ func (l *Loop) Work(step int64, task int) (flops float64, ok bool) {
 // Form says how full groups of tasks are computed: lanes, sixteen at once, or single. It is known after the first Sum
 // of sixteen tasks.
 func (l *Loop) Form() string { return l.e.inners[0].form() }
-
-// Model is the network, nil where only the engine knows it.
-func (l *Loop) Model() *nn.Model { return l.e.model }
 
 // Params is the number of parameters, the learner's own included.
 func (l *Loop) Params() int { return l.e.params }
