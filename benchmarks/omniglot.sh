@@ -3,7 +3,7 @@
 #   benchmarks/omniglot.sh --list
 #   benchmarks/omniglot.sh mlp-1shot conv-1shot ...
 # Each experiment is one run: start the script again after an interruption and it goes on where it was. With PIECE=30m a
-# run is stopped cleanly after that time, to be gone on with later. DIR holds the runs (default .warmstart/omniglot);
+# run is stopped cleanly after that time, to be gone on with later; WORKERS=1 leaves a core to another of these. DIR holds the runs (default .warmstart/omniglot);
 # WARMSTART_DATA/omniglot the images. Prints one line of JSON for each finished experiment: the table has the share of
 # right answers on 1,000 tasks of characters never trained on, with its interval; the checkpoint was chosen on others.
 # Batch norm uses the statistics of the batch at hand, the query's too (transductive), as in the paper.
@@ -66,5 +66,5 @@ for experiment; do
 	for s in name="$experiment" seed="${SEED:-1}" family.path="$data" $(settings "$experiment"); do sets+=(--set "$s"); done
 	stop=()
 	if [ -n "${PIECE:-}" ]; then stop=(timeout --foreground --signal=INT "$PIECE"); fi
-	"${stop[@]}" bin/warmstart train examples/omniglot.yaml --json --data-dir "$dir/$experiment" "${sets[@]}"
+	"${stop[@]}" bin/warmstart train examples/omniglot.yaml --json --workers "${WORKERS:-2}" --data-dir "$dir/$experiment" "${sets[@]}"
 done
