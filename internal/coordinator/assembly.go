@@ -60,7 +60,7 @@ func (a *assembly) add(name string, offset, total int, chunk []byte) (whole []by
 	case p == nil && a.used+cost(total) > a.budget:
 		return nil, 0, fmt.Errorf("%w: %d bytes announced, %d of %d in use", errNoRoom, total, a.used, a.budget)
 	case p == nil:
-		p = &part{total: total}
+		p = &part{total: total, data: make([]byte, 0, total)} // the budget has it already
 		a.parts[key] = p
 		a.used += cost(total)
 	case total != p.total:
@@ -75,9 +75,6 @@ func (a *assembly) add(name string, offset, total int, chunk []byte) (whole []by
 		return nil, len(p.data), nil
 	}
 	delete(a.parts, key)
-	if p.data == nil {
-		p.data = []byte{}
-	}
 	return p.data, p.total, nil
 }
 

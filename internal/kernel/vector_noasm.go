@@ -6,6 +6,8 @@ package kernel
 
 func finite32(x []float32) int { return 0 }
 
+func adam32(theta, m, v, g []float32, r *AdamRates) int { return 0 }
+
 func each32(o op, dst, x, y, z []float32, a float32, n, c, yr, zr int) bool { return false }
 
 func columns32(dst, x, y []float32, n, c int) bool                                  { return false }

@@ -67,11 +67,8 @@ func (o *Optimizer) sgd(theta, grad []float32, rate float32) {
 func (o *Optimizer) adam(theta, grad []float32, rate float64, t int64) {
 	b1, b2 := float32(o.spec.Beta1), float32(o.spec.Beta2)
 	c1, c2 := 1-kernel.Pow(o.spec.Beta1, float64(t+1)), 1-kernel.Pow(o.spec.Beta2, float64(t+1))
-	step, root, eps := float32(rate/c1), float32(1/math.Sqrt(c2)), float32(o.spec.Epsilon)
-	for i, g := range grad {
-		m := float32(b1*o.M[i]) + float32((1-b1)*g)
-		v := float32(b2*o.V[i]) + float32(float32((1-b2)*g)*g)
-		o.M[i], o.V[i] = m, v
-		theta[i] -= float32(step*m) / (float32(float32(math.Sqrt(float64(v)))*root) + eps)
-	}
+	kernel.Adam(theta, o.M, o.V, grad, &kernel.AdamRates{
+		Beta1: b1, Rest1: 1 - b1, Beta2: b2, Rest2: 1 - b2,
+		Step: float32(rate / c1), Root: float32(1 / math.Sqrt(c2)), Epsilon: float32(o.spec.Epsilon),
+	})
 }

@@ -3,10 +3,10 @@ package metatrain
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"strconv"
 
+	"github.com/warmstart-ml/warmstart/internal/kernel"
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 )
 
@@ -81,10 +81,7 @@ func (s *State) endTrack() {
 
 // update applies the mean meta-gradient: one outer step. sum is overwritten.
 func (s *State) update(spec *RunSpec, sum []float32, tasks int) error {
-	share := 1 / float32(tasks)
-	for i := range sum {
-		sum[i] *= share
-	}
+	kernel.Scale(sum, 1/float32(tasks), sum)
 	tracked, err := s.statistics()
 	if err != nil {
 		return fmt.Errorf("step %d: %w", s.Step, err)
@@ -93,10 +90,8 @@ func (s *State) update(spec *RunSpec, sum []float32, tasks int) error {
 	s.Opt.Step(s.Theta, sum, s.Step, spec.Steps)
 	s.Step++
 	s.Validated = false
-	for i, v := range s.Theta {
-		if math.IsNaN(float64(v)) || math.IsInf(float64(v), 0) {
-			return fmt.Errorf("step %d: parameter %d became %v; lower optimizer.rate or optimizer.clip", s.Step, i, v)
-		}
+	if i := infinite(s.Theta); i >= 0 {
+		return fmt.Errorf("step %d: parameter %d became %v; lower optimizer.rate or optimizer.clip", s.Step, i, s.Theta[i])
 	}
 	return nil
 }

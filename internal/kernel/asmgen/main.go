@@ -24,6 +24,7 @@ var files = []struct {
 	{"vector_amd64.s", writeVectors},
 	{"transpose_amd64.s", writeTransposes},
 	{"curve_amd64.s", writeCurves},
+	{"adam_amd64.s", writeAdam},
 }
 
 func main() {
