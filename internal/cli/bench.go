@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -45,7 +44,7 @@ type innerResult struct {
 	Model     string  `json:"model"`
 	Learner   string  `json:"learner"`
 	Inner     int     `json:"inner"`
-	Order     string  `json:"order"` // second or first
+	Order     string  `json:"order,omitempty"` // second or first, of the inner steps
 	Threads   int     `json:"threads"`
 	Batch     int     `json:"batch"`
 	Params    int     `json:"params"`
@@ -109,42 +108,42 @@ func benchInner(ctx context.Context, env *environment, args []string) error {
 	return r.write(env, f.json)
 }
 
+// leastBench is what is measured where no spec is given, below what the flags say.
+const leastBench = "name: bench\nfamily: sinusoid\nlearner: maml\nevaluation: {table: false}\n"
+
 // spec reads the spec to measure: a file's or the family's own, with the flags on it.
 func (f *innerFlags) spec(env *environment, positional []string) (spec metatrain.RunSpec, data *taskshards.DataSet, err error) {
 	changes, err := overrides(f.sets)
 	if err != nil {
 		return spec, nil, err
 	}
-	set := func(path, value string) {
+	set := func(flag, path, value string) {
 		if value != "" {
-			changes = append(changes, worker.Override{Path: path, Value: value})
+			changes = append(changes, worker.Override{Path: path, Value: value, From: flag})
 		}
 	}
-	learner, family := f.learner, f.family
-	if len(positional) == 0 && learner == "" {
-		learner = "maml"
-	}
+	learner := f.learner
 	if f.firstOrder {
 		if learner != "" && learner != "maml" && learner != "fomaml" {
 			return spec, nil, usage("--first-order: found learner %s, expected maml", learner)
 		}
 		learner = "fomaml"
 	}
-	set("family.name", family)
-	set("model.name", f.model)
-	set("learner.name", learner)
+	set("--family "+f.family, "family.name", f.family)
+	set("--model "+f.model, "model.name", f.model)
+	set("--learner "+learner, "learner.name", learner)
 	if f.hidden != "" {
-		set("model.hidden", "["+f.hidden+"]")
+		set("--hidden "+f.hidden, "model.hidden", "["+f.hidden+"]")
 	}
 	if f.inner != 0 {
-		set("learner.steps", strconv.Itoa(f.inner))
+		steps := strconv.Itoa(f.inner)
+		set("--inner "+steps, "learner.steps", steps)
 	}
 	var in input
 	if len(positional) == 1 {
 		in, err = env.readInput(positional[0], changes, false, false)
 	} else {
-		least := fmt.Sprintf("name: bench\nfamily: {name: %s}\nevaluation: {table: false}\n", cmp.Or(family, "sinusoid"))
-		in, err = env.completeInput("bench", []byte(least), changes, false, false)
+		in, err = env.completeInput("bench", []byte(leastBench), changes, false, false)
 	}
 	if err != nil {
 		return spec, nil, err
@@ -163,8 +162,12 @@ func (r *innerResult) write(env *environment, asJSON bool) error {
 	if r.GFLOPS > 0 {
 		work = fmt.Sprintf("%.1f GFLOP/s", r.GFLOPS)
 	}
-	_, err := fmt.Fprintf(env.out, "%s, %s, %s, %d inner steps, %s order, %d parameters\n%.0f tasks/s on %d threads (%s, %s), %s, sampling %.1f %% of the time\nsha256 %s\n",
-		r.Family, r.Model, r.Learner, r.Inner, r.Order, r.Params, r.TasksPerS, r.Threads, r.Form, r.Kernel, work, 100*r.SampleShare, r.SHA256)
+	steps := "no inner steps"
+	if r.Inner > 0 {
+		steps = fmt.Sprintf("%d inner steps, %s order", r.Inner, r.Order)
+	}
+	_, err := fmt.Fprintf(env.out, "%s, %s, %s, %s, %d parameters\n%.0f tasks/s on %d threads (%s, %s), %s, sampling %.1f %% of the time\nsha256 %s\n",
+		r.Family, r.Model, r.Learner, steps, r.Params, r.TasksPerS, r.Threads, r.Form, r.Kernel, work, 100*r.SampleShare, r.SHA256)
 	return err
 }
 

@@ -54,10 +54,19 @@ func TestBenchCountsTheSinusoidsWork(t *testing.T) {
 		{[]string{"--inner", "5"}, 50*(4*f+5*g) + 10*(2*f+g)},
 		{[]string{"--inner", "5", "--first-order"}, 60 * (2*f + g)},
 		{[]string{"--inner", "2", "--set", "learner.zero_weight=0.5"}, 20*(4*f+5*g) + 20*(2*f+g)},
+		{[]string{"--inner", "5", "--learner", "reptile"}, 60 * (2*f + g)},
+		{[]string{"--inner", "5", "--learner", "anil"}, 10*((f+3200+3280)+5*6*80) + 10*((f+3200+3280)+3*80)},
 	} {
 		if r := benchOnce(t, c.args...); r.FLOPs != c.want || r.Params != 1761 {
 			t.Errorf("%v: %v operations a task on %d parameters, want %v on 1761", c.args, r.FLOPs, r.Params, c.want)
 		}
+	}
+}
+
+// What --set says of the learner stands where --learner says nothing.
+func TestBenchTakesTheLearnerOfSet(t *testing.T) {
+	if r := benchOnce(t, "--set", "learner=ridge"); r.Learner != "ridge" || r.Order != "" {
+		t.Errorf("found learner %s of order %q, expected ridge of none", r.Learner, r.Order)
 	}
 }
 
@@ -69,6 +78,9 @@ func TestBenchRefuses(t *testing.T) {
 		{[]string{"bench"}, "expected inner or kernel"}, {[]string{"bench", "inner", "--threads", "0"}, "--threads"},
 		{[]string{"bench", "inner", "--batch", "0"}, "--batch"}, {[]string{"bench", "kernel", "--shapes", "3x4"}, "MxNxK"},
 		{[]string{"bench", "inner", "--family", "sinusiod"}, "sinusoid"}, {[]string{"bench", "inner", "--seconds", "NaN"}, "--seconds"},
+		{[]string{"bench", "inner", "--learner", "ridge", "--inner", "5"}, "bench: --inner 5: learner.steps: unknown key for ridge"},
+		{[]string{"bench", "inner", "--inner", "-3"}, "bench: --inner -3: "}, {[]string{"bench", "inner", "--learner", "mamll"}, "bench: --learner mamll: "},
+		{[]string{"bench", "inner", "--model", "conv4", "--hidden", "4"}, "bench: --hidden 4: model.hidden: unknown key for conv4"},
 	} {
 		var out, errs bytes.Buffer
 		if status := Run(c.args, &out, &errs, worker.BuiltinKinds()); status == exitDone || !strings.Contains(errs.String(), c.want) {

@@ -151,8 +151,10 @@ func (r *race) describe() *innerResult {
 		Family: r.spec.Family.Name, Model: r.spec.Model.Name, Learner: r.spec.Learner.Name, Inner: learner.Steps, Order: "second",
 		Threads: len(r.loops), Batch: r.batch, Params: r.loops[0].Params(), Form: r.loops[0].Form(), Kernel: kernel.Level(),
 	}
-	switch out.Learner {
-	case "fomaml", "reptile", "pooled":
+	switch {
+	case out.Inner == 0:
+		out.Order = ""
+	case out.Learner == "fomaml" || out.Learner == "reptile":
 		out.Order = "first"
 	}
 	var mlp struct {

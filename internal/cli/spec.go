@@ -33,10 +33,10 @@ func (env *environment) readInput(path string, overrides []worker.Override, stri
 // completeInput is readInput for a spec at hand, which errors call path.
 func (env *environment) completeInput(path string, data []byte, overrides []worker.Override, strict, skipBad bool) (in input, err error) {
 	if strict {
-		overrides = append(overrides, worker.Override{Path: "family.strict", Value: "true"})
+		overrides = append(overrides, worker.Override{Path: "family.strict", Value: "true", From: "--strict"})
 	}
 	if skipBad {
-		overrides = append(overrides, worker.Override{Path: "family.skip_bad", Value: "true"})
+		overrides = append(overrides, worker.Override{Path: "family.skip_bad", Value: "true", From: "--skip-bad"})
 	}
 	spec, paths, err := env.kinds.ReadSpec(path, data, overrides)
 	if err != nil {

@@ -164,6 +164,9 @@ type outcome struct {
 	TasksPerS float64         `json:"tasks_per_s"`
 	Model     string          `json:"model"`
 	SHA256    string          `json:"sha256"`
+	BestStep  int64           `json:"best_step"`            // of the model published
+	BestScore float64         `json:"best_score"`           // its validation; lower is better
+	Improved  bool            `json:"improved"`             // false: no step validated better than theta_0, which is published
 	OutsideG1 string          `json:"outside_g1,omitempty"` // why the same spec need not give the same model
 	Table     json.RawMessage `json:"table"`
 }
@@ -175,10 +178,10 @@ func report(ctx context.Context, env *environment, f *trainFlags, site *site, ru
 		return err
 	}
 	out := outcome{Run: run.Run, Steps: run.Steps, Seconds: time.Since(p.began).Seconds(), TasksPerS: p.rate(metaBatch), OutsideG1: man.OutsideG1, Table: json.RawMessage("null")}
-	for _, file := range man.Files {
-		if file.Name == checkpoint.ModelFile {
-			out.SHA256 = file.SHA256
-		}
+	out.SHA256 = digestOf(man, checkpoint.ModelFile)
+	out.BestStep, out.BestScore, out.Improved = man.Steps, man.Metrics["validation"], man.Steps > 0
+	if !out.Improved {
+		fmt.Fprintln(env.err, unimproved(out.BestScore, run.Steps))
 	}
 	out.Model = site.place(run.Name, n)
 	if f.to != "" {
@@ -205,6 +208,12 @@ func report(ctx context.Context, env *environment, f *trainFlags, site *site, ru
 		fmt.Fprintf(env.out, "outside G1: %s\n", man.OutsideG1)
 	}
 	return nil
+}
+
+// unimproved says that theta_0 itself is published: the best model by validation, as the spec asks, and no use of the training.
+func unimproved(score float64, steps int64) string {
+	return fmt.Sprintf("training did not improve on the initial parameters: best validation score %.4g at step 0 of %d, and they are what is published; "+
+		"lower optimizer.rate or, where the learner takes steps, learner.rate; or validate as the model is trained (validation.adapt, validation.targets)", score, steps)
 }
 
 // site is where a run is trained: the embedded stack or a cluster.

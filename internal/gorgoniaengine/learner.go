@@ -98,7 +98,7 @@ func (l *Learner) Gradient(theta []float32, task *learner.Task[float32], grad []
 	}
 	loss, err := e.Gradient(at, task, grad)
 	if err == nil && (!finite(loss) || !finite(grad...)) {
-		err = fmt.Errorf("compute gradient: %w: the loss is %v, expected a finite number; a smaller rate may help", learner.ErrDiverged, loss)
+		err = fmt.Errorf("compute gradient: %w: the loss is %v, expected a finite number", learner.ErrDiverged, loss)
 	}
 	return loss, err
 }

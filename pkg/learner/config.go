@@ -158,6 +158,9 @@ func (c Config) InnerSteps() int {
 	return c.withDefaults().Steps
 }
 
+// Descends reports whether c takes inner steps at Rate.
+func (c Config) Descends() bool { return c.InnerSteps() > 0 || c.Name == "imaml" }
+
 // Pooled is the comparator of c: the same losses without adaptation.
 func (c Config) Pooled() Config {
 	return Config{Name: "pooled", Rate: c.Rate, InnerLoss: c.InnerLoss, OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, Clip: c.Clip,

@@ -113,7 +113,7 @@ func (m *imaml[T]) implicit(s *Batch[T], x []T) error {
 		kernel.Axpy(m.hp, m.p, 1/T(m.config.Lambda), m.hp)
 		c := [1]T{kernel.Dot(m.p, m.hp)}
 		if !kernel.IsFinite(c[:]) {
-			return fmt.Errorf("compute gradient: %w: curvature %d of the support loss is %v, expected a finite number; a smaller rate may help", ErrDiverged, i, c[0])
+			return fmt.Errorf("compute gradient: %w: curvature %d of the support loss is %v, expected a finite number", ErrDiverged, i, c[0])
 		}
 		if c[0] <= 0 {
 			return nil

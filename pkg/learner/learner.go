@@ -134,10 +134,10 @@ func (b *base[T]) targets() int { return b.outer.Targets(b.model.Out()) }
 // finite refuses a result that is not.
 func finite[T kernel.Float](loss T, grad []T) error {
 	if one := [1]T{loss}; !kernel.IsFinite(one[:]) {
-		return fmt.Errorf("compute gradient: %w: the loss is %v, expected a finite number; a smaller rate may help", ErrDiverged, loss)
+		return fmt.Errorf("compute gradient: %w: the loss is %v, expected a finite number", ErrDiverged, loss)
 	}
 	if !kernel.IsFinite(grad) {
-		return fmt.Errorf("compute gradient: %w: the loss is %v but its gradient is not finite; a smaller rate may help", ErrDiverged, loss)
+		return fmt.Errorf("compute gradient: %w: the loss is %v but its gradient is not finite", ErrDiverged, loss)
 	}
 	return nil
 }

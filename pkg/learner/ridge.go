@@ -151,7 +151,7 @@ func (r *ridge[T]) solve(theta []T, s *Batch[T]) (bool, error) {
 		err = r.solveDual(s.N)
 	}
 	if err != nil {
-		return false, fmt.Errorf("solve head: %w", err)
+		return false, fmt.Errorf("solve head: %w: %w", ErrDiverged, err) // I + A^T A has a root unless A left bounds
 	}
 	w := r.adapted[r.head.Lo:r.head.Hi]
 	for i, z := range r.z {

@@ -231,7 +231,7 @@ func (m *Machine) complete(r *run, sum Partial, last Result) {
 	}
 	for i, v := range sum.Metrics {
 		if math.IsInf(v, 0) {
-			m.end(r, Failed, fmt.Sprintf("%s of step %d: metric %d grew to %v; lower optimizer.rate or optimizer.clip", kind, s.Step, i, v))
+			m.end(r, Failed, fmt.Sprintf("%s of step %d: metric %d grew to %v; lower learner.rate where the learner takes steps, or optimizer.rate", kind, s.Step, i, v))
 			return
 		}
 	}

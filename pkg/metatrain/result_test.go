@@ -147,7 +147,7 @@ func TestG7_OverflowEndsTheRunWithItsReason(t *testing.T) {
 			}
 		}
 		g.settle()
-		if s := g.run().status.val; s.State != Failed || !strings.Contains(s.Reason, "lower optimizer.rate") {
+		if s := g.run().status.val; s.State != Failed || !strings.Contains(s.Reason, "lower optimizer.rate, or learner.rate") {
 			t.Errorf("%s: %+v", name, s)
 		}
 		g.control("resume")

@@ -79,6 +79,9 @@ func (s *State) endTrack() {
 	s.Theta, s.Opt, s.Best = nil, nil, nil
 }
 
+// calmer is the remedy where training leaves bounds. Which learners take inner steps is not known here.
+const calmer = "lower optimizer.rate, or learner.rate where the learner takes steps, or set a smaller optimizer.clip (0 is none)"
+
 // update applies the mean meta-gradient: one outer step. sum is overwritten.
 func (s *State) update(spec *RunSpec, sum []float32, tasks int) error {
 	kernel.Scale(sum, 1/float32(tasks), sum)
@@ -91,7 +94,7 @@ func (s *State) update(spec *RunSpec, sum []float32, tasks int) error {
 	s.Step++
 	s.Validated = false
 	if i := infinite(s.Theta); i >= 0 {
-		return fmt.Errorf("step %d: parameter %d became %v; lower optimizer.rate or optimizer.clip", s.Step, i, s.Theta[i])
+		return fmt.Errorf("step %d: parameter %d became %v; %s", s.Step, i, s.Theta[i], calmer)
 	}
 	return nil
 }

@@ -38,7 +38,10 @@ func target(into any) (reflect.Value, error) {
 	return v.Elem(), nil
 }
 
-type decoder struct{ faults }
+type decoder struct {
+	faults
+	of string // the name of the section, where it is one's keys that are decoded
+}
 
 // structure fills v from a mapping. also are keys that are known though v has no field for them.
 func (d *decoder) structure(n *node, v reflect.Value, path string, also []string) {
@@ -51,7 +54,11 @@ func (d *decoder) structure(n *node, v reflect.Value, path string, also []string
 			seen[i] = true
 			d.field(&fs[i], p.value, v, join(path, p.key))
 		case !slices.Contains(also, p.key):
-			d.at(p.from, join(path, shown(p.key)), "unknown key", unknownHint(p.key, fs, also, v.Type()))
+			problem := "unknown key"
+			if d.of != "" && len(also) > 0 {
+				problem += " for " + d.of
+			}
+			d.at(p.from, join(path, shown(p.key)), problem, unknownHint(p.key, fs, also, v.Type()))
 		}
 	}
 	for i := range fs {

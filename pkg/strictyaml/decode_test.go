@@ -231,7 +231,7 @@ func TestSection_Decode(t *testing.T) {
 // TestSection_Errors: the path of the section and the line of the key.
 func TestSection_Errors(t *testing.T) {
 	for text, want := range map[string]string{
-		"family:\n  name: load\n  shot: 3":     `spec.yaml:3: family.shot: unknown key; did you mean "shots"? known keys: name, path, shots`,
+		"family:\n  name: load\n  shot: 3":     `spec.yaml:3: family.shot: unknown key for load; did you mean "shots"? known keys: name, path, shots`,
 		"family:\n  shots: 101":                `spec.yaml:2: family.shots: 101 is out of range, expected 0 to 100`,
 		"family:\n  name: load\n  path: [[a]]": `spec.yaml:3: family.path[0]: found a list, expected text or a list`,
 	} {

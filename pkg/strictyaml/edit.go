@@ -15,7 +15,12 @@ import (
 //
 // Errors about the value, now or in Decode, begin with "--set family.path=..." instead of a line.
 func (d *Doc) Set(path, value string) error {
-	o := origin{source: "--set " + path + "=" + brief(value)}
+	return d.SetAs("--set "+path+"="+brief(value), path, value)
+}
+
+// SetAs is Set with errors that begin with source: the flag that people typed, where it was not --set.
+func (d *Doc) SetAs(source, path, value string) error {
+	o := origin{source: source}
 	keys := strings.Split(path, ".")
 	if slices.Contains(keys, "") {
 		return &Fault{Where: o.source, Problem: fmt.Sprintf("found the path %s, expected KEY or KEY.KEY", quote(path))}

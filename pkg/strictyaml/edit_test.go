@@ -38,6 +38,22 @@ func TestSet_Values(t *testing.T) {
 	}
 }
 
+// A flag that stands for a key is what people typed, so that is what the error names.
+func TestG7_SetAsNamesTheFlag(t *testing.T) {
+	d := parsed(t, "family: load\n")
+	err := d.SetAs("--shot 3", "family.shot", "3")
+	var s spec
+	if err == nil {
+		err = d.Decode(&s)
+	}
+	if err == nil {
+		err = d.DecodeSection(s.Family, new(load))
+	}
+	if want := `--shot 3: family.shot: unknown key for load; did you mean "shots"? known keys: name, path, shots`; fmt.Sprint(err) != want {
+		t.Errorf("found    %v\nexpected %s", err, want)
+	}
+}
+
 // TestG7_SetErrors: the remedy lies in the command line, so that is what the error names.
 func TestG7_SetErrors(t *testing.T) {
 	for _, c := range []struct{ path, value, want string }{

@@ -60,7 +60,7 @@ func (d *Doc) DecodeSection(s Section, into any) error {
 	if n == nil {
 		n = named(&node{text: s.Name, quoted: true, from: origin{source: d.file}})
 	}
-	dec := decoder{}
+	dec := decoder{of: s.Name}
 	dec.structure(n, v, s.path, []string{"name"})
 	return dec.err()
 }

@@ -40,6 +40,7 @@ type engine struct {
 	tracks []learner.Learner[float32] // the base model's, then the pooled comparator's
 	inners []*inner                   // of the tracks
 	params int
+	rated  bool // the learner takes steps at learner.rate
 	valid  nn.Loss
 	// countsErrors: validation goes by the share of wrong classes instead of valid.
 	countsErrors bool
@@ -74,7 +75,7 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 	if n := tracks[0].NumParams(); n > maxParams {
 		return nil, fmt.Errorf("model %s has %d parameters, expected at most %d; narrow model.hidden", spec.Model.Name, n, maxParams)
 	}
-	e := &engine{spec: spec, family: family, data: data, model: model, tracks: tracks, out: family.Shape().Out}
+	e := &engine{spec: spec, family: family, data: data, model: model, tracks: tracks, out: family.Shape().Out, rated: c.Descends()}
 	if model != nil {
 		e.out = model.Out()
 	}
@@ -236,10 +237,13 @@ func (e *engine) gradients(j *job) (metatrain.Partial, error) {
 		loss, err := l.Gradient(j.theta[:l.NumParams()], t, grad)
 		grad = grad[:e.params]
 		clear(grad[l.NumParams():]) // what only the base model's learner has stays as it is
+		if errors.Is(err, learner.ErrDiverged) {
+			err = fmt.Errorf("%w; %s", err, e.calmer(w.Track, e.sound(l, j.theta[:l.NumParams()], t)))
+		}
 		return metatrain.Partial{Vec: grad, Metrics: []float64{float64(loss)}, Tasks: 1}, err
 	})
 	if err == nil && !kernel.IsFinite(sum.Vec) {
-		err = &TaskError{-1, fmt.Errorf("the sum of the gradients of %d tasks is not finite", sum.Tasks)}
+		err = &TaskError{-1, fmt.Errorf("the sum of the gradients of %d tasks is not finite; %s", sum.Tasks, e.calmer(w.Track, true))}
 	}
 	return sum, err
 }
@@ -273,17 +277,6 @@ func (e *engine) validate(j *job) error {
 	})
 	j.result = metatrain.Result{Tasks: sum.Tasks, Metrics: sum.Metrics}
 	return err
-}
-
-// diverged is the loss of a model that adapting led out of bounds: worse than any other, and still a number that can
-// be summed. Such a base model is not chosen; it is no fault of the worker's.
-const diverged = math.MaxFloat32
-
-func bounded(loss float64) float64 {
-	if !(loss < diverged) { // NaN too
-		return diverged
-	}
-	return loss
 }
 
 // fold sums leaf over the shard's tasks by the contract's tree, leaving out what was decided to be skipped. O(log

@@ -195,6 +195,31 @@ func TestDivergedValidationIsTheWorstScore(t *testing.T) {
 	}
 }
 
+// A run that leaves bounds is told which rate did it: that of the inner steps where the base model itself is sound.
+func TestDivergedTasksNameBothRates(t *testing.T) {
+	for _, c := range []struct {
+		sets  []string
+		track int
+		theta float32 // times theta_0
+		want  string
+	}{
+		{[]string{"learner={name: maml, rate: 90, steps: 50}"}, 0, 1, "lower learner.rate, the rate of the inner steps, or optimizer.rate"},
+		{[]string{"learner=maml"}, 0, 1e30, "lower optimizer.rate, which led the base model out of bounds, or learner.rate"},
+		{[]string{"learner=ridge"}, 0, 1e30, "lower optimizer.rate, or set a smaller optimizer.clip"},
+		{[]string{"learner=maml"}, 1, 1e30, "lower optimizer.rate, or set a smaller optimizer.clip"},
+	} {
+		e := tinyEngine(t, c.sets...)
+		j := e.job(t, metatrain.Train, 4, metatrain.Node{Level: 2})
+		j.lease.Work.Track = c.track
+		for i := range j.theta[:e.model.NumParams()] {
+			j.theta[i] *= c.theta
+		}
+		if err := e.do(j); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v, track %d: found %v, expected %q", c.sets, c.track, err, c.want)
+		}
+	}
+}
+
 func TestEvaluateMakesATable(t *testing.T) {
 	e := tinyEngine(t)
 	j := e.job(t, metatrain.Evaluate, 1, metatrain.Node{})

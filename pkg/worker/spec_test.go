@@ -30,7 +30,7 @@ func readSpec(text string, sets ...string) (metatrain.RunSpec, []string, error) 
 	var over []Override
 	for _, s := range sets {
 		path, value, _ := strings.Cut(s, "=")
-		over = append(over, Override{path, value})
+		over = append(over, Override{Path: path, Value: value})
 	}
 	return BuiltinKinds().ReadSpec("spec.yaml", []byte(text), over)
 }

@@ -36,7 +36,11 @@ type SpecFile struct {
 }
 
 // Override is one --set PATH=VALUE.
-type Override struct{ Path, Value string }
+type Override struct {
+	Path, Value string
+	// From is what gave it where that was another flag: errors begin with it.
+	From string
+}
 
 // ReadSpec reads a spec file, with the overrides on it and the family's preset below it, and refuses whatever no
 // worker of these kinds could run. Paths of data come back apart: they are read by the caller, whose digest of
@@ -47,7 +51,11 @@ func (k Kinds) ReadSpec(file string, data []byte, overrides []Override) (spec me
 		return spec, nil, err
 	}
 	for _, o := range overrides {
-		if err := doc.Set(o.Path, o.Value); err != nil {
+		set := doc.Set
+		if o.From != "" {
+			set = func(path, value string) error { return doc.SetAs(o.From, path, value) }
+		}
+		if err := set(o.Path, o.Value); err != nil {
 			return spec, nil, err
 		}
 	}
