@@ -98,8 +98,10 @@ func evalTasks(env *environment, base *coldstart.Base, paths []string, steps []i
 	}
 	config, shape := base.Family, base.Config.Shape
 	config.Group = ""
-	if shape.Classes && config.Name == "arrays" {
-		config.Classes = shape.Out
+	if config.Name == "arrays" {
+		if config.Numbers = !shape.Classes; shape.Classes {
+			config.Classes = shape.Out
+		}
 	}
 	ds, err := readData(paths, config, env.err)
 	if err != nil {

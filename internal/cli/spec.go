@@ -45,7 +45,7 @@ func (env *environment) completeInput(path string, data []byte, overrides []work
 	in.spec = spec
 	var ds *taskshards.DataSet
 	if len(paths) > 0 {
-		config, err := worker.FamilyConfig(spec.Family.Name, spec.Family.Options)
+		config, err := worker.DataConfig(spec)
 		if err != nil {
 			return in, err
 		}

@@ -25,7 +25,7 @@ type Section struct {
 
 // LossSpec chooses a loss and its parameters.
 type LossSpec struct {
-	Loss  string  `json:"loss" default:"mse" enum:"mse|huber|abs|pinball|softmax|bce" why:"mse: squared error; huber: squared near zero, linear beyond delta; abs: absolute error (no curvature, so outer only); pinball: of the quantiles, inside rounded off by delta; softmax, bce: cross-entropy of classes"`
+	Loss  string  `json:"loss" enum:"mse|huber|abs|pinball|softmax|bce" why:"mse: squared error; huber: squared near zero, linear beyond delta; abs: absolute error (no curvature, so outer only); pinball: of the quantiles, inside rounded off by delta; softmax, bce: cross-entropy of classes; left out = softmax where the family's targets are classes, else mse"`
 	Delta float64 `json:"delta" default:"1" min:"0.000001" max:"1000000" unit:"target units" why:"where huber, and pinball inside, turns from square to linear"`
 
 	// Both losses of a spec have one list of each.

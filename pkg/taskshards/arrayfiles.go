@@ -13,6 +13,7 @@ import (
 // ArrayOptions say how tasks are read.
 type ArrayOptions struct {
 	Classes int            // number of classes; 0: one more than the largest label
+	Numbers bool           // integer y are numbers to predict, not labels
 	Group   *regexp.Regexp // its first capture on a task's name is its group; nil: each file is its own
 }
 
@@ -49,8 +50,9 @@ func (r *ArrayReport) String() string {
 //	and where wanted support_w [n], query_w [m]: weights
 //
 // or x, y and where wanted w, of which each use of the task draws its support
-// and query. Integer y of one axis are labels of classes; other y are regression
-// targets, of which [n] is [n][1]. All files must agree in shape and kind.
+// and query. Integer y (truth values too) of one axis or one column are labels of
+// classes unless the options say Numbers; other y are regression targets, of which
+// [n] is [n][1]. All files must agree in shape and kind.
 //
 // Where a source has folders named train, validate or test, these are the
 // splits; else a hash of the groups decides. Errors name file, array, index.
@@ -189,10 +191,11 @@ func (in *arrayIngester) part(file string, t *ArrayTask, arrays map[string]*arra
 	if len(y.shape) < 1 || len(y.shape) > 2 || y.shape[0] != rows {
 		return 0, fail("y", "found shape %v, expected [%d] or [%d][targets] as %sx has %d rows", y.shape, rows, rows, prefix, rows)
 	}
-	out, classes := 1, y.elem.whole() && len(y.shape) == 1
+	out := 1
 	if len(y.shape) == 2 {
 		out = y.shape[1]
 	}
+	classes := y.elem.whole() && out == 1 && !in.o.Numbers
 	if w != nil && (len(w.shape) != 1 || w.shape[0] != rows) {
 		return 0, fail("w", "found shape %v, expected [%d]", w.shape, rows)
 	}
@@ -229,7 +232,7 @@ func (in *arrayIngester) agree(file, prefix string, features []int, out int, cla
 		return fmt.Errorf("array %sx: found rows of shape %v, expected %v as in %s", prefix, features, in.set.In, in.first)
 	}
 	if classes != in.set.Classes {
-		kind := map[bool]string{true: "labels (integers of one axis)", false: "regression targets"}
+		kind := map[bool]string{true: "labels (integers)", false: "regression targets"}
 		return fmt.Errorf("array %sy: found %s, expected %s as in %s", prefix, kind[classes], kind[!classes], in.first)
 	}
 	if out != in.set.Out {
@@ -238,16 +241,23 @@ func (in *arrayIngester) agree(file, prefix string, features []int, out int, cla
 	return nil
 }
 
+// maxInferred is the most classes that labels alone decide: more of them are
+// likely numbers.
+const maxInferred = 1000
+
+// notLabels is what to do where integers are no labels.
+const notLabels = "where these integers are numbers to predict, name a loss of numbers (inner: {loss: mse}) or store them as floats; where they are labels, number them from 0, or say family.classes"
+
 // labels checks that labels are within bounds.
 func (in *arrayIngester) labels(file string, y *array, name string) error {
-	limit := in.o.Classes
+	limit, remedy := in.o.Classes, "family.classes says how many there are"
 	if limit == 0 {
-		limit = maxTargets
+		limit, remedy = maxInferred, notLabels
 	}
 	for i := range y.len() {
 		v := y.at(i)
 		if v < 0 || v >= float64(limit) {
-			return fmt.Errorf("array %s, row %d: found label %.0f, expected 0 to %d", name, i, v, limit-1)
+			return fmt.Errorf("array %s, row %d: found label %.0f, expected 0 to %d; %s", name, i, v, limit-1, remedy)
 		}
 		if int(v) > in.most {
 			in.most, in.mostAt = int(v), fmt.Sprintf("%s, array %s, row %d", file, name, i)
@@ -289,7 +299,10 @@ func (in *arrayIngester) finish() (*DataSet, error) {
 			in.set.Out = in.most + 1
 		}
 		if in.set.Out < 2 {
-			return nil, fmt.Errorf("found labels of one class, expected two or more; integers are labels: make them float where they are targets")
+			return nil, fmt.Errorf("found labels of one class, expected two or more; %s", notLabels)
+		}
+		if in.o.Classes == 0 && in.set.Out > in.report.Rows {
+			return nil, fmt.Errorf("%s: found label %d among %d rows, expected no more classes than rows; %s", in.mostAt, in.most, in.report.Rows, notLabels)
 		}
 	}
 	slices.SortFunc(in.set.Tasks, func(a, b ArrayTask) int { return strings.Compare(a.Name, b.Name) })

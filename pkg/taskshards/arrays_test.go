@@ -212,6 +212,37 @@ func TestArrayFilesAreRead(t *testing.T) {
 	}
 }
 
+// Integers of one axis or one column, and truth values, are labels; Numbers makes them targets.
+func TestIntegersAreLabelsOrNumbers(t *testing.T) {
+	truth := func(shape string, v ...byte) []byte { return npy(header("|b1", false, shape), v) }
+	for _, c := range []struct {
+		y       []byte
+		o       ArrayOptions
+		out     int
+		classes bool
+		last    float32
+	}{
+		{i8("3,", 0, 2, 1), ArrayOptions{}, 3, true, 1},
+		{i8("3, 1", 0, 2, 1), ArrayOptions{}, 3, true, 1},
+		{truth("3,", 0, 1, 1), ArrayOptions{}, 2, true, 1},
+		{i8("3,", -5, 2, 4000), ArrayOptions{Numbers: true}, 1, false, 4000},
+		{i8("3, 1", -5, 2, 4000), ArrayOptions{Numbers: true}, 1, false, 4000},
+		{i8("3, 2", 0, 1, 2, 3, 4, 5), ArrayOptions{}, 2, false, 5},
+		{f4("3,", 0, 2, 1), ArrayOptions{}, 1, false, 1},
+		{i8("3,", 0, 2, 3999), ArrayOptions{Classes: 4000}, 4000, true, 3999},
+	} {
+		fsys := fstest.MapFS{"t.npz": {Data: npzOf(t, map[string][]byte{"x": f4("3,", 1, 2, 3), "y": c.y})}}
+		ds, _, err := IngestArrays([]Source{{FS: fsys, Root: "."}}, c.o)
+		if err != nil {
+			t.Errorf("%+v: %v", c, err)
+			continue
+		}
+		if s := ds.Arrays; s.Out != c.out || s.Classes != c.classes || s.Tasks[0].Y[len(s.Tasks[0].Y)-1] != c.last {
+			t.Errorf("%+v of %q: found %d targets or classes (%v), %v", c.o, c.y[10:60], s.Out, s.Classes, s.Tasks[0].Y)
+		}
+	}
+}
+
 func TestG7_ArrayFilesAreRefusedByName(t *testing.T) {
 	nan, huge := float32(math.NaN()), npy(header("<f8", false, "2, 1"), []float64{1, 1e300})
 	x, y := f4("2, 1", 1, 2), f4("2,", 1, 2)
@@ -252,10 +283,14 @@ func TestG7_ArrayFilesAreRefusedByName(t *testing.T) {
 		}
 	}
 	for want, fsys := range map[string]fstest.MapFS{
-		"found no .npz or .safetensors file": {"a.csv": {Data: []byte("x")}},
-		"labels of one class":                {"a.npz": {Data: npzOf(t, map[string][]byte{"x": x, "y": i8("2,", 0, 0)})}},
-		"folders for all tasks or for none":  {"a.npz": {Data: first}, "train/b.npz": {Data: first}},
-		`a second task "a"`:                  {"a.npz": {Data: first}, "a.safetensors": {Data: first}},
+		"found label 9 among 6 rows, expected no more classes than rows; where these integers are numbers to predict, name a loss of numbers (inner: {loss: mse})": {
+			"a.npz": {Data: npzOf(t, map[string][]byte{"x": f4("6,", 1, 2, 3, 4, 5, 6), "y": i8("6,", 1, 2, 3, 4, 5, 9)})}},
+		"array y, row 1: found label 1000, expected 0 to 999; where these": {"a.npz": {Data: npzOf(t, map[string][]byte{"x": x, "y": i8("2,", 0, 1000)})}},
+		"array y, row 0: found label -3, expected 0 to 999; where these":   {"a.npz": {Data: npzOf(t, map[string][]byte{"x": x, "y": i8("2, 1", -3, 0)})}},
+		"found no .npz or .safetensors file":                               {"a.csv": {Data: []byte("x")}},
+		"labels of one class":                                              {"a.npz": {Data: npzOf(t, map[string][]byte{"x": x, "y": i8("2,", 0, 0)})}},
+		"folders for all tasks or for none":                                {"a.npz": {Data: first}, "train/b.npz": {Data: first}},
+		`a second task "a"`:                                                {"a.npz": {Data: first}, "a.safetensors": {Data: first}},
 	} {
 		if _, _, err := IngestArrays([]Source{{FS: fsys, Root: "."}}, ArrayOptions{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error with %q", err, want)

@@ -81,6 +81,10 @@ type Config struct {
 	// Classes is the number of classes of arrays; 0 is one more than the largest
 	// label.
 	Classes int `yaml:"classes,omitempty" json:"classes,omitempty"`
+
+	// Numbers reads integer targets of arrays as numbers, not as labels. It is no
+	// option: a spec's losses say so, and a model's shape.
+	Numbers bool `yaml:"-" json:"-"`
 }
 
 // GeneratorConfig says how many generated stream loads stand beside the traces.

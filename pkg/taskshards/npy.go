@@ -29,8 +29,8 @@ type element struct {
 // String is the type as numpy writes it.
 func (e element) String() string { return string(e.kind) + strconv.Itoa(e.size) }
 
-// whole reports whether the elements are integers.
-func (e element) whole() bool { return e.kind == 'i' || e.kind == 'u' }
+// whole reports whether the elements are integers, of which truth values are two.
+func (e element) whole() bool { return e.kind == 'i' || e.kind == 'u' || e.kind == 'b' }
 
 // len is the number of elements.
 func (a *array) len() int { return len(a.data) / a.elem.size }
@@ -316,8 +316,8 @@ func (p *dictReader) element() (e element) {
 	if len(s) == 3 && strings.ContainsRune("<>|=", rune(s[0])) {
 		e = element{kind: s[1], size: int(s[2] - '0'), big: s[0] == '>'}
 	}
-	ok := e.kind == 'b' && e.size == 1 || e.kind == 'f' && (e.size == 2 || e.size == 4 || e.size == 8) ||
-		e.whole() && slices.Contains([]int{1, 2, 4, 8}, e.size)
+	sizes := map[byte][]int{'b': {1}, 'i': {1, 2, 4, 8}, 'u': {1, 2, 4, 8}, 'f': {2, 4, 8}}
+	ok := slices.Contains(sizes[e.kind], e.size)
 	if !ok || s[0] == '=' || s[0] == '|' && e.size > 1 {
 		p.fail("found elements of type %q, expected numbers: f2, f4, f8, i1 to i8, u1 to u8 or b1", s)
 	}

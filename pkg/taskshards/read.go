@@ -20,7 +20,7 @@ func Read(c Config, sources []Source) (*DataSet, fmt.Stringer, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		return IngestArrays(sources, ArrayOptions{Classes: c.Classes, Group: re})
+		return IngestArrays(sources, ArrayOptions{Classes: c.Classes, Numbers: c.Numbers, Group: re})
 	}
 	return nil, nil, fmt.Errorf("read data: family %s reads none", c.Name)
 }

@@ -55,6 +55,7 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 	if err != nil {
 		return nil, err
 	}
+	spec = named(spec, family.Shape())
 	if spec.Shape, err = specShape(spec, family.Shape()); err != nil {
 		return nil, err
 	}
@@ -128,8 +129,8 @@ func specShape(spec metatrain.RunSpec, s taskshards.Shape) (metatrain.Shape, err
 	return found, nil
 }
 
-// Complete checks a spec as CheckSpec does and returns it with what data and model decide, the shape of a sample and the
-// network: that form is to be submitted, since the published model is built from it.
+// Complete checks a spec as CheckSpec does and returns it with what data and model decide, the shape of a sample, the
+// losses it does not name and the network: that form is to be submitted, since the published model is built from it.
 func (k Kinds) Complete(spec metatrain.RunSpec, data *taskshards.DataSet) (metatrain.RunSpec, error) {
 	e, err := newEngine(spec, k, data)
 	if err != nil {

@@ -87,6 +87,24 @@ func FamilyConfig(name string, options json.RawMessage) (taskshards.Config, erro
 	return c, c.Validate()
 }
 
+// DataConfig is how the data of a spec's family is read. Integer targets of arrays are labels, unless the spec names
+// losses of numbers alone and no classes.
+func DataConfig(spec metatrain.RunSpec) (taskshards.Config, error) {
+	c, err := FamilyConfig(spec.Family.Name, spec.Family.Options)
+	numbers := false
+	for _, loss := range []string{spec.Inner.Loss, spec.Outer.Loss} {
+		switch loss {
+		case "":
+		case "softmax", "bce":
+			return c, err
+		default:
+			numbers = true
+		}
+	}
+	c.Numbers = numbers && c.Classes == 0
+	return c, err
+}
+
 // dataOptions are the options of a family that reads files.
 type dataOptions interface {
 	// takePaths removes and returns where the files are: they are no part of a spec, their content is.

@@ -33,7 +33,7 @@ type ArraysOptions struct {
 	Path    []string     `json:"path,omitempty" why:"folder of .npz or .safetensors files, one a task: support_x, support_y, query_x, query_y, or x and y; docs/arrays.md"`
 	Digest  string       `json:"digest,omitempty" why:"SHA-256 the tasks must have, once read and packed; pins public data by content"`
 	Group   string       `json:"group,omitempty" why:"regular expression on a task's name; its first capture names the siblings that must stay in one split; empty = each file is its own"`
-	Classes int          `json:"classes,omitempty" default:"0" min:"0" max:"65536" unit:"classes" why:"number of classes, for integer labels; 0 = one more than the largest label"`
+	Classes int          `json:"classes,omitempty" default:"0" min:"0" max:"65536" unit:"classes" why:"number of classes, for integer labels; 0 = one more than the largest label, which is at most 999. Given, integers are labels whatever the losses"`
 	Shots   []int        `json:"shots" default:"[5]" min:"0" max:"100000" unit:"rows" why:"files of x and y: rows drawn for the support; several: drawn per task"`
 	Query   int          `json:"query" default:"15" min:"1" max:"100000" unit:"rows" why:"files of x and y: at most so many of the other rows score a task"`
 	Split   SplitOptions `json:"split"`

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -16,6 +17,16 @@ const wrongClass = "error"
 
 // protonet is the learner that knows classes alone.
 const protonet = "protonet"
+
+// named is the spec with the losses it does not name: softmax where targets are classes, else mse.
+func named(spec metatrain.RunSpec, shape taskshards.Shape) metatrain.RunSpec {
+	usual := "mse"
+	if shape.Classes {
+		usual = "softmax"
+	}
+	spec.Inner.Loss, spec.Outer.Loss = cmp.Or(spec.Inner.Loss, usual), cmp.Or(spec.Outer.Loss, usual)
+	return spec
+}
 
 // suitsLosses refuses losses, and a learner of classes, that a family's targets do not suit.
 func suitsLosses(spec metatrain.RunSpec, shape taskshards.Shape) error {
