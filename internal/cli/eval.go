@@ -132,11 +132,12 @@ func evalTasks(env *environment, base *coldstart.Base, paths []string, steps []i
 const evalSeed = 1
 
 func taskTable(base *coldstart.Base, f taskshards.Family, tasks int, steps []int) (interface{ Write(io.Writer) error }, error) {
+	o := coldstart.TaskOptions{Seed: evalSeed, Tasks: tasks, Steps: steps, Untuned: base.Family.Name == "arrays"}
 	if !f.Shape().Classes {
-		t, err := coldstart.EvaluateSteps(base, f, evalSeed, tasks, nil, steps)
+		t, err := coldstart.EvaluateRegression(base, f, o)
 		return &t, err
 	}
-	t, err := coldstart.EvaluateClasses(base, f, coldstart.ClassOptions{Seed: evalSeed, Tasks: tasks, Steps: steps, Untuned: base.Family.Name == "arrays"})
+	t, err := coldstart.EvaluateClasses(base, f, o)
 	return &t, err
 }
 
@@ -156,7 +157,7 @@ func numbers(text string) ([]int, error) {
 func writeTable(w io.Writer, data []byte) error {
 	var kind struct {
 		Rows []struct {
-			MSE      *float64 `json:"mse"` // of a table by inner steps
+			MSE      *float64 `json:"mse"`
 			Accuracy *float64 `json:"accuracy"`
 		} `json:"rows"`
 	}
@@ -169,7 +170,7 @@ func writeTable(w io.Writer, data []byte) error {
 	case kind.Rows[0].Accuracy != nil:
 		table = new(coldstart.ClassTable)
 	case kind.Rows[0].MSE != nil:
-		table = new(coldstart.StepTable)
+		table = new(coldstart.RegressionTable)
 	}
 	if err := json.Unmarshal(data, table); err != nil {
 		return fmt.Errorf("read table: %w", err)

@@ -34,7 +34,7 @@ func TestOwnFamilyAndModelFromAnotherModule(t *testing.T) {
 	own, spec := ownProgram(t)
 	dataDir := filepath.Join(t.TempDir(), "data")
 	o := finished(t, program{args: []string{own, "train", spec, "--json", "--data-dir", dataDir, "--workers", "2"}}.start(t))
-	rows := o.Table.Rows
+	rows := o.adapted()
 	if len(rows) != 3 || !(rows[1].MSE < 0.7*rows[0].MSE) {
 		t.Errorf("mean squared errors %+v, expected one step to bring it below 0.7 of no step", rows)
 	}

@@ -115,7 +115,7 @@ func TestPythonWorkerSharesInARunThatAllowsIt(t *testing.T) {
 	if snake.over() {
 		t.Errorf("the worker in Python ended: %s", read(snake.stderr))
 	}
-	if rows := o.Table.Rows; len(rows) != 2 || !(rows[1].MSE < 3) || !(rows[1].MSE < 0.8*rows[0].MSE) {
+	if rows := o.adapted(); len(rows) != 2 || !(rows[1].MSE < 3) || !(rows[1].MSE < 0.8*rows[0].MSE) {
 		t.Errorf("mean squared errors %+v, expected one step to bring it below 3, and below 0.8 of no step", rows)
 	}
 	if !strings.Contains(read(train.stderr), "outside G1") {

@@ -22,12 +22,20 @@ type outcome struct {
 	Model  string `json:"model"`
 	SHA256 string `json:"sha256"`
 	Table  struct {
-		Rows []struct {
-			Method string  `json:"method"`
-			Steps  int     `json:"steps"`
-			MSE    float64 `json:"mse"`
-		} `json:"rows"`
+		Rows []row `json:"rows"`
 	} `json:"table"`
+}
+
+// row is what tests look at in a table.
+type row struct {
+	Method string  `json:"method"`
+	Steps  int     `json:"steps"`
+	MSE    float64 `json:"mse"`
+}
+
+// adapted are the rows of the base model.
+func (o outcome) adapted() []row {
+	return slices.DeleteFunc(slices.Clone(o.Table.Rows), func(r row) bool { return r.Method != "adapted" })
 }
 
 // bits are the digests of all that a training computes: the base model, the pooled one, the table.

@@ -12,7 +12,6 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/learner"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/nn"
-	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
 // version is the files of a model, as a run publishes them.
@@ -124,45 +123,5 @@ func TestLoadNamesWhatIsWrong(t *testing.T) {
 	}
 	if _, err := New(loadConfig(), make([]float32, 3), nil); err == nil || !strings.Contains(err.Error(), "found 3 parameters") {
 		t.Errorf("got error %v, want one that counts", err)
-	}
-}
-
-// The sinusoid's own table: before any step an untrained model's error, after
-// some less of it.
-func TestStepTable(t *testing.T) {
-	c := metatrain.ModelConfig{
-		Contract: metatrain.Contract,
-		Family:   metatrain.Section{Name: "sinusoid"},
-		Model:    metatrain.Section{Name: "mlp", Options: json.RawMessage(`{"hidden":[20]}`)},
-		Learner:  metatrain.Section{Name: "maml", Options: json.RawMessage(`{"steps":1,"rate":0.01}`)},
-		Inner:    metatrain.LossSpec{Loss: "mse", Delta: 1},
-		Outer:    metatrain.LossSpec{Loss: "mse", Delta: 1},
-	}
-	b := testBase(t, c)
-	f, err := taskshards.New(b.Family, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	table, err := EvaluateSteps(b, f, 1, 50, []int{10}, []int{0, 1, 10})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(table.Rows) != 3 || !(table.Rows[2].MSE < table.Rows[0].MSE) || table.Rows[0].Tasks != 50 {
-		t.Errorf("got %+v, want less error after ten steps than before", table.Rows)
-	}
-	if n := table.Rows[1].Steps; n == nil || *n != 1 {
-		t.Errorf("got %+v, want one step in the second row", table.Rows[1])
-	}
-	c.Learner = metatrain.Section{Name: "ridge", Options: json.RawMessage(`{"precision":10}`)}
-	closed, err := EvaluateSteps(testBase(t, c), f, 1, 5, []int{10}, []int{0, 1, 10})
-	if err != nil || len(closed.Rows) != 1 || closed.Rows[0].Steps != nil {
-		t.Errorf("got %+v, error %v, want one row without steps of a learner that takes none", closed.Rows, err)
-	}
-	if got := median([]float64{5, 1, 3, 2}); got != 2.5 {
-		t.Errorf("got median %g of 1 2 3 5, want 2.5", got)
-	}
-	var text strings.Builder
-	if err := table.Write(&text); err != nil || !strings.Contains(text.String(), "inner steps") {
-		t.Errorf("got %q, error %v", text.String(), err)
 	}
 }

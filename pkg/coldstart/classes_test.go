@@ -52,7 +52,7 @@ func classConfig() metatrain.ModelConfig {
 // The table of classes holds every method on the same tasks, and knows what each is.
 func TestClassTable(t *testing.T) {
 	b, f := testBase(t, classConfig()), sides(t)
-	table, err := EvaluateClasses(b, f, ClassOptions{Tasks: 40, Steps: []int{0, 20}, Comparators: 10})
+	table, err := EvaluateClasses(b, f, TaskOptions{Tasks: 40, Steps: []int{0, 20}, Comparators: 10})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,10 +60,10 @@ func TestClassTable(t *testing.T) {
 	for _, r := range table.Rows {
 		rows[r.Method] = r // the last of each
 	}
-	if len(table.Rows) != 6 || rows["adapted"].Tasks != 40 || rows["pooled"].Tasks != 10 || *rows["adapted"].Steps != 20 || rows["pooled"].Steps != nil {
+	if len(table.Rows) != 7 || rows["adapted"].Tasks != 40 || rows["pooled"].Tasks != 10 || *rows["adapted"].Steps != 20 || rows["pooled"].Steps != nil {
 		t.Errorf("got %+v", table.Rows)
 	}
-	before, after := table.Rows[4], table.Rows[5]
+	before, after := table.Rows[5], table.Rows[6]
 	if !(after.Accuracy > before.Accuracy+20) || !(*after.Loss < *before.Loss) {
 		t.Errorf("got %+v after no step and %+v after 20, want more told right", before, after)
 	}
@@ -73,15 +73,18 @@ func TestClassTable(t *testing.T) {
 	if s := rows["scratch"]; !(s.Accuracy > 60) || *s.Steps < 1 {
 		t.Errorf("got %+v, want a network trained on each support", s)
 	}
+	if n := rows["nearest"]; !(n.Accuracy > rows["scratch"].Accuracy+5) {
+		t.Errorf("got %+v, want more told right than from scratch: other tasks have the classes at the same places", n)
+	}
 	var text strings.Builder
 	if err := table.Write(&text); err != nil || !strings.Contains(text.String(), "accuracy %") || !strings.Contains(text.String(), "chance 33.3") {
 		t.Errorf("got %q, %v", text.String(), err)
 	}
-	untuned, err := EvaluateClasses(b, f, ClassOptions{Tasks: 3, Comparators: 3, Untuned: true})
+	untuned, err := EvaluateClasses(b, f, TaskOptions{Tasks: 3, Comparators: 3, Untuned: true})
 	if err != nil || len(untuned.Rows) != 3 || !strings.Contains(strings.Join(untuned.Notes, " "), "left out") {
 		t.Errorf("untuned: got %+v, %v", untuned, err)
 	}
-	if none, err := EvaluateClasses(b, f, ClassOptions{Tasks: 3, Comparators: -1}); err != nil || len(none.Rows) != 1 {
+	if none, err := EvaluateClasses(b, f, TaskOptions{Tasks: 3, Comparators: -1}); err != nil || len(none.Rows) != 1 {
 		t.Errorf("without comparators: got %+v, %v", none, err)
 	}
 }
@@ -92,7 +95,7 @@ func TestAccuracyByHand(t *testing.T) {
 	if got := Accuracy(y, target, 3); math.Abs(got-2.0/3) > 1e-12 {
 		t.Errorf("got %g, want two of three: of equal scores the first counts", got)
 	}
-	mean, ci := errorBars([]float64{0, 100, 50, 50})
+	mean, ci := errorBars([]float64{0, 100, 50, 50}, 100)
 	if wide := 1.96 * math.Sqrt(5000.0/3/4); mean != 50 || math.Abs(ci[1]-50-wide) > 1e-5 || math.Abs(ci[0]-50+wide) > 1e-5 {
 		t.Errorf("got %g, %v, want 50 within %g", mean, ci, wide)
 	}

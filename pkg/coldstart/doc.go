@@ -6,7 +6,8 @@
 //     the same jobs, on the same scale.
 //   - Tune chooses what the comparators need, on training jobs.
 //   - Adapt fits the base model to one job and forecasts.
-//   - EvaluateSteps is the table of a family without series: error by inner steps.
+//   - EvaluateClasses and EvaluateRegression make the tables of families without
+//     series: accuracy or squared error, by method and number of inner steps.
 //
 // The protocol of the table. Every job is forecast one step ahead, from windows
 // that hold observed values only. Of its windows the scored ones are the same for

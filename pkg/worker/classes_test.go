@@ -69,6 +69,9 @@ func TestClassificationTrains(t *testing.T) {
 			!(last.AccuracyCI[0] < last.Accuracy && last.Accuracy < last.AccuracyCI[1]) {
 			t.Errorf("%s: got %+v, want over %g %% where chance is 20", c.learner, last, c.least)
 		}
+		if slices.ContainsFunc(table.Rows, func(r coldstart.ClassRow) bool { return r.Method == "nearest" }) {
+			t.Errorf("%s: found a row nearest, expected none where each task numbers its classes anew", c.learner)
+		}
 		if first := table.Rows[0]; first.Method != "nearest_sample" || first.Loss != nil || first.Steps != nil {
 			t.Errorf("got %+v, want the nearest sample first", first)
 		}

@@ -234,15 +234,23 @@ func TestEvaluateMakesATable(t *testing.T) {
 			Tasks  int
 		}
 	}
-	if err := json.Unmarshal(j.payload, &table); err != nil || len(table.Rows) != 2 {
+	if err := json.Unmarshal(j.payload, &table); err != nil || len(table.Rows) != 7 {
 		t.Fatalf("table %s: %v", j.payload, err)
 	}
-	for i, r := range table.Rows {
+	var methods []string
+	for _, r := range table.Rows {
+		methods = append(methods, r.Method)
+	}
+	if want := []string{"mean", "pooled", "scratch", "finetuned", "nearest", "adapted", "adapted"}; !slices.Equal(methods, want) {
+		t.Fatalf("found %v, expected %v", methods, want)
+	}
+	for i, r := range table.Rows[5:] {
 		if r.Steps != i+1 || r.Tasks != 4 || !(r.MSE > 0) || !slices.Equal(r.Shots, []int{3, 5}) {
 			t.Errorf("row %+v", r)
 		}
 	}
 	again := e.job(t, metatrain.Evaluate, 1, metatrain.Node{})
+	again.pooled = j.pooled
 	if e.must(t, again); string(again.payload) != string(j.payload) {
 		t.Error("another table of the same model")
 	}

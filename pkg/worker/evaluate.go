@@ -38,13 +38,12 @@ func (e *engine) table(theta, pooled []float32) (any, error) {
 		return nil, err
 	}
 	load, ok := e.family.(*taskshards.Load)
-	if !ok && e.family.Shape().Classes {
-		return coldstart.EvaluateClasses(base, e.family, coldstart.ClassOptions{
-			Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: e.unseenShots(base.Family), Steps: s.Evaluation.Steps,
-		})
-	}
 	if !ok {
-		return coldstart.EvaluateSteps(base, e.family, s.Seed, s.Evaluation.Tasks, e.unseenShots(base.Family), s.Evaluation.Steps)
+		o := coldstart.TaskOptions{Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: e.unseenShots(base.Family), Steps: s.Evaluation.Steps}
+		if e.family.Shape().Classes {
+			return coldstart.EvaluateClasses(base, e.family, o)
+		}
+		return coldstart.EvaluateRegression(base, e.family, o)
 	}
 	test, train, byTime := e.members(load, base.Family.Generator.Seed)
 	options := coldstart.Options{Shots: s.Evaluation.Shots, Score: s.Evaluation.Score}

@@ -111,7 +111,7 @@ func TestOwnModelsAreReadStrictly(t *testing.T) {
 // The models that warmstart brings are named, not spelled out: specs of before keep their digests.
 func TestBuiltinModelsAreRecordedByName(t *testing.T) {
 	for _, text := range []string{"family: load", "family: sinusoid"} {
-		spec, _ := read(t, text)
+		spec, _ := read(t, text+"\ninner: {loss: mse}")
 		before := spec.Digest()
 		spec, err := BuiltinKinds().Complete(spec, nil)
 		if err != nil || spec.Network != nil || spec.Digest() != before {
