@@ -189,5 +189,6 @@ func embeddedWorker(ctx context.Context, env *environment, args []string) error 
 		return err
 	}
 	defer cl.Close()
+	memory.Limit()
 	return worker.Run(ctx, worker.Config{Log: log, Memory: memory}, cl, env.kinds)
 }

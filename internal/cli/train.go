@@ -93,11 +93,7 @@ func (f *trainFlags) checkMemory(env *environment, in input) error {
 	if f.memory == 0 || f.cluster {
 		return nil
 	}
-	need, err := env.kinds.Memory(in.spec, in.data, len(in.packed))
-	if err != nil {
-		return err
-	}
-	return worker.CheckMemory(in.spec, need, f.memory)
+	return env.kinds.CheckMemory(in.spec, in.data, len(in.packed), f.memory)
 }
 
 // trainOn submits the run to the embedded stack or a cluster, follows it, and shows what came of it.

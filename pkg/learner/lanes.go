@@ -43,21 +43,21 @@ func NewGroup(l Learner[float32]) *Group {
 // nn.Lanes times K+2 copies of the parameters, 2K+2 with learned rates, 2K+3 with
 // one for each parameter. anil: one copy, and 2K+3 of the head.
 func GroupBytes(l Learner[float32]) int {
-	numbers := 0
 	switch l := l.(type) {
 	case *maml[float32]:
-		copies := l.steps + 2
-		if l.rates.learned() {
-			copies += l.steps
-		}
-		if l.rates.kind == ParameterRates {
-			copies++
-		}
-		numbers = copies * l.size
+		return groupBytes(l.config, l.model)
 	case *anil[float32]:
-		numbers = l.size + (2*l.steps+3)*(l.head.Hi-l.head.Lo)
+		return groupBytes(l.config, l.model)
 	}
-	return numbers * nn.Lanes * 4
+	return 0
+}
+
+func groupBytes(c Config, m *nn.Model) int {
+	if c.Name == "anil" {
+		h := m.Head()
+		return 4 * nn.Lanes * (m.NumParams() + (2*c.Steps+3)*(h.Hi-h.Lo))
+	}
+	return 4 * nn.Lanes * m.NumParams() * (max(c.ownCopies(), 1) + 1)
 }
 
 // GradientSum overwrites sum (NumParams elements) with the sum of the gradients of

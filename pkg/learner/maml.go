@@ -60,7 +60,9 @@ func newMAML[T kernel.Float](b base[T]) *maml[T] {
 	m.rates = newRates[T](c, m.steps, m.size, b.model.Groups())
 	m.weights = fixedWeights[T](c, m.steps)
 	m.losses, m.stats = make([]T, m.steps+1), newTracked[T](b.model)
-	m.v = make([]T, m.size)
+	if m.steps > 0 {
+		m.v = make([]T, m.size)
+	}
 	if m.rates.kind == ParameterRates {
 		m.product = make([]T, m.size)
 	}
@@ -151,6 +153,7 @@ func (m *maml[T]) adapted(theta []T, task *Task[T], grad []T) T {
 		}
 	}
 	m.stats.put(lambda, m.steps+1)
+	m.use = use[T]{} // theta is the caller's to let go
 	return m.loss()
 }
 
@@ -219,6 +222,9 @@ func (m *maml[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T],
 	}
 	at := append([]T(nil), theta[:m.size]...)
 	s := step[T]{tape: nn.NewTape[T](m.model, support.N)}
+	if steps > 0 && m.v == nil {
+		m.v = make([]T, m.size)
+	}
 	for k := range steps {
 		s.tape.SetStep(k)
 		m.use = use[T]{why: useAdapt, k: k, at: at, to: m.v, learned: theta[m.size:]}

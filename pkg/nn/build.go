@@ -94,7 +94,7 @@ func (b *builder) fits() error {
 	case len(b.m.steps) > maxLayers:
 		return fmt.Errorf("%d layers, expected at most %d", len(b.m.steps), maxLayers)
 	case b.m.size > maxParams:
-		return fmt.Errorf("%d parameters, expected at most %d", b.m.size, maxParams)
+		return fmt.Errorf("%d parameters, expected at most %d; narrow %s", b.m.size, maxParams, b.m.Widest())
 	case volume(last.out) > maxSample:
 		return fmt.Errorf("shape %v of %d elements per sample, expected at most %d", last.out, volume(last.out), maxSample)
 	}

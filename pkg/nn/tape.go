@@ -73,11 +73,13 @@ func (t *Tape[T]) grow(rows int) {
 
 // inPlace reports whether layer i works in place: a relu, which asks for its
 // outputs only, after a layer that doesn't ask for its own.
-func (t *Tape[T]) inPlace(i int) bool {
-	if i == 0 || t.model.steps[i].kind != "relu" {
+func (t *Tape[T]) inPlace(i int) bool { return t.model.inPlace(i) }
+
+func (m *Model) inPlace(i int) bool {
+	if i == 0 || m.steps[i].kind != "relu" {
 		return false
 	}
-	switch t.model.steps[i-1].kind {
+	switch m.steps[i-1].kind {
 	case "conv", "dense", "batchnorm", "layernorm":
 		return true
 	}

@@ -94,7 +94,7 @@ type GeneratorConfig struct {
 	Share float64 `yaml:"share" json:"share"`
 
 	// Series is the number of generated series for training. More of them cost
-	// memory (about 12 kB each), not time.
+	// memory (about 27 kB each), not time.
 	Series int `yaml:"series" json:"series"`
 
 	// Seed selects the corpus. It is not the run's seed: runs that differ in

@@ -27,7 +27,7 @@ func (e *engine) sound(l learner.Learner[float32], theta []float32, t *learner.T
 // calmer is the remedy where a track's training leaves bounds, the likelier cause first.
 func (e *engine) calmer(track int, inner bool) string {
 	switch {
-	case track > 0 || !e.rated:
+	case track > 0 || !e.config.Descends():
 		return "lower optimizer.rate, or set a smaller optimizer.clip (0 is none)"
 	case inner:
 		return "lower learner.rate, the rate of the inner steps, or optimizer.rate"

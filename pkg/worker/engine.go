@@ -40,7 +40,7 @@ type engine struct {
 	tracks []learner.Learner[float32] // the base model's, then the pooled comparator's
 	inners []*inner                   // of the tracks
 	params int
-	rated  bool // the learner takes steps at learner.rate
+	config learner.Config // of track 0
 	valid  nn.Loss
 	// countsErrors: validation goes by the share of wrong classes instead of valid.
 	countsErrors bool
@@ -51,6 +51,15 @@ type engine struct {
 
 // newEngine builds what a spec describes. Its errors are the spec's own.
 func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*engine, error) {
+	e, err := planEngine(spec, kinds, data)
+	if err != nil {
+		return nil, err
+	}
+	return e, e.equip(kinds)
+}
+
+// planEngine is newEngine up to where memory is taken for parameters.
+func planEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*engine, error) {
 	family, err := kinds.Families.Build(spec.Family, data)
 	if err != nil {
 		return nil, err
@@ -65,34 +74,57 @@ func newEngine(spec metatrain.RunSpec, kinds Kinds, data *taskshards.DataSet) (*
 	if spec.Network, err = kinds.network(spec, modelShape(family.Shape())); err != nil {
 		return nil, err
 	}
-	c, err := coldstart.LearnerConfig(modelConfig(&spec))
-	if err != nil {
+	e := &engine{spec: spec, family: family, data: data, out: family.Shape().Out}
+	if e.config, err = coldstart.LearnerConfig(modelConfig(&spec)); err != nil {
 		return nil, err
 	}
-	tracks, model, err := kinds.learners(spec, c, family.Shape())
-	if err != nil {
+	if err := kinds.checkEngine(spec); err != nil {
 		return nil, err
 	}
-	if n := tracks[0].NumParams(); n > maxParams {
-		return nil, fmt.Errorf("model %s has %d parameters, expected at most %d; narrow model.hidden", spec.Model.Name, n, maxParams)
+	if kinds.Models[spec.Model.Name].Engine == "" {
+		if e.model, err = coldstart.BuildModel(modelConfig(&spec), modelShape(family.Shape())); err != nil {
+			return nil, err
+		}
+		e.out, e.params = e.model.Out(), learner.VectorSize(e.config, e.model)
 	}
-	e := &engine{spec: spec, family: family, data: data, model: model, tracks: tracks, out: family.Shape().Out, rated: c.Descends()}
-	if model != nil {
-		e.out = model.Out()
+	return e, e.checkSize()
+}
+
+// equip makes the learners.
+func (e *engine) equip(kinds Kinds) (err error) {
+	if e.tracks, err = kinds.learners(e.spec, e.config, e.model, e.family.Shape()); err != nil {
+		return err
 	}
-	for _, l := range tracks {
+	for _, l := range e.tracks {
 		e.inners = append(e.inners, newInner(l))
 	}
 	e.params = e.tracks[0].NumParams()
-	if err := e.chooseLoss(c); err != nil {
-		return nil, err
+	if err := e.checkSize(); err != nil {
+		return err
 	}
-	return e, e.checkTable()
+	if err := e.chooseLoss(e.config); err != nil {
+		return err
+	}
+	return e.checkTable()
 }
 
-// maxParams bounds the parameters of a model: a vector of them is one result, of which the coordinator must be able to
-// hold more than one.
-const maxParams = 32 << 20
+// checkSize refuses a model of too many parameters: a vector of them is one result, of which the coordinator must be able
+// to hold more than one.
+func (e *engine) checkSize() error {
+	const most = 32 << 20
+	if e.params <= most {
+		return nil
+	}
+	return fmt.Errorf("model %s with learner %s has %d parameters, expected at most %d; %s", e.spec.Model.Name, e.spec.Learner.Name, e.params, most, e.narrower())
+}
+
+// narrower is the remedy where a model is too large.
+func (e *engine) narrower() string {
+	if e.model == nil || len(e.spec.Network) > 0 {
+		return "narrow the model"
+	}
+	return "narrow model." + e.model.Widest()
+}
 
 // checkTable refuses early what the table at the end of a run could not be made of.
 func (e *engine) checkTable() error {

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/warmstart-ml/warmstart/pkg/coldstart"
 	"github.com/warmstart-ml/warmstart/pkg/learner"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 	"github.com/warmstart-ml/warmstart/pkg/nn"
@@ -32,29 +31,21 @@ func (e Engines) names() []string {
 	return slices.Sorted(slices.Values(append(slices.Collect(maps.Keys(e)), lane)))
 }
 
-// engineOf returns the name of a spec's engine, or why its choice can't be.
-func (k Kinds) engineOf(spec metatrain.RunSpec) (string, error) {
+// checkEngine says why a spec's choice of an engine can't be.
+func (k Kinds) checkEngine(spec metatrain.RunSpec) error {
 	name := cmp.Or(spec.Engine, lane)
 	if _, ok := k.Engines[name]; !ok && name != lane {
-		return "", fmt.Errorf("engine %q is not known to this worker, which has %v", name, k.Engines.names())
+		return fmt.Errorf("engine %q is not known to this worker, which has %v", name, k.Engines.names())
 	}
 	if only := k.Models[spec.Model.Name].Engine; only != "" && only != name {
-		return "", fmt.Errorf("model %s is a graph of engine %s, the spec's engine is %s; set engine: %s and bits: any", spec.Model.Name, only, name, only)
+		return fmt.Errorf("model %s is a graph of engine %s, the spec's engine is %s; set engine: %s and bits: any", spec.Model.Name, only, name, only)
 	}
-	return name, nil
+	return nil
 }
 
-// learners makes the learners of both tracks, of c and its pooled form, and the network they are on: nil for a model that only an engine knows.
-func (k Kinds) learners(spec metatrain.RunSpec, c learner.Config, shape taskshards.Shape) (tracks []learner.Learner[float32], model *nn.Model, err error) {
-	engine, err := k.engineOf(spec)
-	if err != nil {
-		return nil, nil, err
-	}
-	if k.Models[spec.Model.Name].Engine == "" {
-		if model, err = coldstart.BuildModel(modelConfig(&spec), modelShape(shape)); err != nil {
-			return nil, nil, err
-		}
-	}
+// learners makes the learners of both tracks, of c and its pooled form, on a network: nil for a model that only an engine knows.
+func (k Kinds) learners(spec metatrain.RunSpec, c learner.Config, model *nn.Model, shape taskshards.Shape) (tracks []learner.Learner[float32], err error) {
+	engine := cmp.Or(spec.Engine, lane)
 	for _, c := range []learner.Config{c, c.Pooled()} {
 		var l learner.Learner[float32]
 		if engine == lane {
@@ -63,9 +54,9 @@ func (k Kinds) learners(spec metatrain.RunSpec, c learner.Config, shape taskshar
 			l, err = k.Engines[engine].Learner(c, spec.Model, model, modelShape(shape))
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("engine %s: %w", engine, err)
+			return nil, fmt.Errorf("engine %s: %w", engine, err)
 		}
 		tracks = append(tracks, l)
 	}
-	return tracks, model, nil
+	return tracks, nil
 }

@@ -41,17 +41,6 @@ func (es *engines) within(memory Bytes) *engines {
 	return es
 }
 
-// room refuses a run that needs more memory than there is.
-func (es *engines) room(spec metatrain.RunSpec, e *engine, packed int) error {
-	if es.memory == 0 {
-		return nil
-	}
-	if err := CheckMemory(spec, e.needed(packed), es.memory); err != nil {
-		return fmt.Errorf("%w: %w", errUnable, err)
-	}
-	return nil
-}
-
 // skills are what this worker knows by name: a run of another program's own family is not for it.
 func (es *engines) skills() metatrain.Skills {
 	return metatrain.Skills{
@@ -84,11 +73,11 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 		}
 	}
 	e, err := es.build(spec, packed)
+	if errors.Is(err, errUnable) {
+		return nil, err
+	}
 	if err != nil {
 		return nil, &TaskError{-1, err}
-	}
-	if err := es.room(spec, e, len(packed)); err != nil {
-		return nil, err
 	}
 	es.ready[digest] = e
 	es.order = append(es.order, digest)
@@ -99,7 +88,7 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 	return e, nil
 }
 
-// build makes an engine. A panic of a family's is an error like any other: the process outlives it.
+// build makes an engine, unless it needs more memory than there is. A panic of a family's is an error like any other: the process outlives it.
 func (es *engines) build(spec metatrain.RunSpec, packed []byte) (e *engine, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -112,5 +101,11 @@ func (es *engines) build(spec metatrain.RunSpec, packed []byte) (e *engine, err 
 			return nil, err
 		}
 	}
-	return newEngine(spec, es.kinds, data)
+	if e, err = planEngine(spec, es.kinds, data); err != nil {
+		return nil, err
+	}
+	if err := e.checkMemory(len(packed), es.memory); err != nil {
+		return nil, fmt.Errorf("%w: %w", errUnable, err)
+	}
+	return e, e.equip(es.kinds)
 }

@@ -168,7 +168,7 @@ type LoadOptions struct {
 // GeneratorOptions say how many generated loads stand beside the traces.
 type GeneratorOptions struct {
 	Share  float64 `json:"share" default:"0.4" min:"0" max:"1" unit:"share of tasks" why:"training tasks drawn from generated loads; 0 turns the generator off"`
-	Series int     `json:"series" default:"1024" min:"0" max:"1048576" unit:"series" why:"generated loads to draw from; more cost memory (about 12 kB each), not time"`
+	Series int     `json:"series" default:"1024" min:"0" max:"1048576" unit:"series" why:"generated loads to draw from; more cost memory (about 27 kB each), not time"`
 	Seed   uint64  `json:"seed" default:"1" why:"selects the corpus; not the run's seed, so that runs that differ in that alone see the same loads"`
 }
 

@@ -2,12 +2,13 @@ package worker
 
 import (
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
-	"github.com/warmstart-ml/warmstart/pkg/coldstart"
 	"github.com/warmstart-ml/warmstart/pkg/learner"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
 	"github.com/warmstart-ml/warmstart/pkg/taskshards"
 )
 
@@ -47,41 +48,61 @@ func (b Bytes) String() string {
 	return fmt.Sprintf("%d B", int64(b))
 }
 
-// inFlight is how many vectors of the parameters lie beside a learner's own: theta, the result on its way out, and two of
-// the tree's partial sums; deeper ones are there for a moment only.
-const inFlight = 4
-
-// needed is about how much memory one piece of the run's work takes in one slot: K+4 copies of the parameters, with learned
-// rates 2K+4 (others as their learner states), what else is in flight, the activations of the largest of the first tasks,
-// and the data.
-func (e *engine) needed(packed int) Bytes {
-	c, err := coldstart.LearnerConfig(modelConfig(&e.spec))
-	if err != nil {
-		return 0 // another program's own learner: unknown
+// Limit makes the garbage collector keep this process within the amount as well as it can; 0 changes nothing.
+func (b Bytes) Limit() {
+	if b > 0 {
+		debug.SetMemoryLimit(int64(b))
 	}
-	total := 4 * Bytes(e.params) * Bytes(copiesOf(c)+inFlight)
-	if e.model != nil {
-		tapes := max(1, c.InnerSteps()+1)
-		total += 4 * 4 * Bytes(e.model.Activations()) * Bytes(tapes*e.largest(func(t *taskshards.Task) int { return t.Support.N })+e.largest(func(t *taskshards.Task) int { return t.Query.N }))
-	}
-	return total + Bytes(packed)
 }
 
-// copiesOf is how many vectors of the parameters a learner holds, its gradient's included.
-func copiesOf(c learner.Config) int {
-	switch c.Name {
-	case "imaml":
-		return 6
-	case "reptile", "ridge":
-		return 5
-	case "protonet", "pooled":
-		return 4
+// inFlight is how many vectors of the parameters lie beside the learners' own, but for the tree's: two thetas and the
+// broadcast of a third, and two results on their way out.
+const inFlight = 5
+
+// small is for what is not counted, beside a tenth of the rest.
+const small = 256 << 10
+
+// needed is about how much memory the run takes in one slot: the learners of both tracks, with their forms over lanes and
+// the tasks in them; what is in flight, with the partial sums of a shard as large as the meta-batch; and the data. 0 where
+// that is not known: of a graph of another program's own.
+func (e *engine) needed(packed int) Bytes {
+	if e.model == nil {
+		return 0
 	}
-	k := c.InnerSteps()
-	if c.LearnRates || c.Rates != "" && c.Rates != learner.ScalarRate || c.Name == "metasgd" || c.Name == "mamlpp" {
-		return 2*k + 4
+	support, query := e.largest(func(t *taskshards.Task) int { return t.Support.N }), e.largest(func(t *taskshards.Task) int { return t.Query.N })
+	drawn := 1
+	total := 4 * e.params * (inFlight + metatrain.RootLevel(e.spec.MetaBatch) + 1)
+	for _, c := range []learner.Config{e.config, e.config.Pooled()} {
+		total += learner.Bytes(c, e.model, support, query)
+		if parameters, all := learner.GroupSize(c, e.model, support, query); parameters <= groupBytes {
+			if total += all; all > 0 {
+				drawn = nn.Lanes
+			}
+		}
 	}
-	return k + 4
+	total += 4 * drawn * 2 * (support + query) * (e.model.In() + e.out + 1)
+	return Bytes(total + total/10 + small + e.corpus(packed))
+}
+
+// corpus is about how much memory the data takes: as it came and as it is kept and, of load, laid out for sampling, and
+// the series that it makes.
+func (e *engine) corpus(packed int) int {
+	if _, ok := e.family.(*taskshards.Load); !ok {
+		return 2 * packed
+	}
+	c, err := FamilyConfig(e.spec.Family.Name, e.spec.Family.Options)
+	if err != nil {
+		return 0 // it has been read before
+	}
+	const laidOut, made = 6, 27 << 10
+	series := 0
+	if c.Generator.Share > 0 {
+		series += c.Generator.Series
+	}
+	if c.Mixture.Share > 0 {
+		series += c.Mixture.Series
+	}
+	return laidOut*packed + made*series
 }
 
 // largest is the largest of a size over the first training tasks.
@@ -94,19 +115,24 @@ func (e *engine) largest(size func(*taskshards.Task) int) (most int) {
 	return most
 }
 
-// Memory is about how much memory a worker's slot needs for a run, packed being the size of its data.
-func (k Kinds) Memory(spec metatrain.RunSpec, data *taskshards.DataSet, packed int) (Bytes, error) {
-	e, err := newEngine(spec, k, data)
+// CheckMemory refuses a run that needs more memory than a worker's slot has, packed being the size of its data; 0 is no
+// limit. It takes no such memory itself.
+func (k Kinds) CheckMemory(spec metatrain.RunSpec, data *taskshards.DataSet, packed int, have Bytes) error {
+	e, err := planEngine(spec, k, data)
 	if err != nil {
-		return 0, err
+		return err
 	}
-	return e.needed(packed), nil
+	return e.checkMemory(packed, have)
 }
 
-// CheckMemory refuses a run that needs more memory than a slot has; 0 is no limit.
-func CheckMemory(spec metatrain.RunSpec, need, have Bytes) error {
-	if have == 0 || need <= have {
+func (e *engine) checkMemory(packed int, have Bytes) error {
+	if have == 0 {
 		return nil
 	}
-	return fmt.Errorf("model %s with learner %s needs about %v in a worker's slot, %v is available (--memory, divided by --slots); narrow the model, take fewer inner steps, or give the worker more", spec.Model.Name, spec.Learner.Name, need, have)
+	need := e.needed(packed)
+	if need <= have {
+		return nil
+	}
+	return fmt.Errorf("model %s with learner %s needs about %v in a worker's slot, %v is available (--memory, divided by --slots); %s, take fewer inner steps, or give the worker more",
+		e.spec.Model.Name, e.spec.Learner.Name, need, have, e.narrower())
 }

@@ -11,8 +11,13 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
-// keepThetas is how many parameter vectors a worker keeps: the one at work, the next, and a neighbour's.
-const keepThetas = 4
+// keepThetas is how many parameter vectors a worker keeps: the one at work, the next, and, where they are small, those of
+// another run.
+const (
+	keepThetas      = 4
+	keepLargeThetas = 2
+	largeTheta      = 1 << 20 // bytes
+)
 
 // thetas holds parameter vectors by digest, from the leader's broadcasts or, missing that, on request.
 type thetas struct {
@@ -71,7 +76,11 @@ func (t *thetas) keep(digest string, data []byte) ([]float32, error) {
 	}
 	t.known[digest] = theta
 	t.order = append(slices.DeleteFunc(t.order, func(d string) bool { return d == digest }), digest)
-	for len(t.order) > keepThetas {
+	most := keepThetas
+	if len(data) >= largeTheta {
+		most = keepLargeThetas
+	}
+	for len(t.order) > most {
 		delete(t.known, t.order[0])
 		t.order = t.order[1:]
 	}

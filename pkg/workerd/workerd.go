@@ -49,6 +49,7 @@ func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 	if *slots < 1 || *slots > 4096 {
 		return fmt.Errorf("--slots: found %d, expected 1 to 4096", *slots)
 	}
+	memory.Limit()
 	host, _ := os.Hostname()
 	bus, err := nats.Connect(ctx, &common, fmt.Sprintf("worker %s/%d", host, os.Getpid()), log)
 	if err != nil {
