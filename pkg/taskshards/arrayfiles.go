@@ -188,7 +188,10 @@ func (in *arrayIngester) part(file string, t *ArrayTask, arrays map[string]*arra
 	if len(features) == 0 {
 		features = []int{1}
 	}
-	if len(y.shape) < 1 || len(y.shape) > 2 || y.shape[0] != rows {
+	if slices.Contains(features, 0) {
+		return 0, fail("x", "found shape %v, expected one feature or more along each axis", x.shape)
+	}
+	if len(y.shape) < 1 || len(y.shape) > 2 || slices.Contains(y.shape[1:], 0) || y.shape[0] != rows {
 		return 0, fail("y", "found shape %v, expected [%d] or [%d][targets] as %sx has %d rows", y.shape, rows, rows, prefix, rows)
 	}
 	out := 1
