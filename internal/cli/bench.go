@@ -32,7 +32,7 @@ type innerFlags struct {
 	family, model, learner, hidden string
 	inner, threads, batch          int
 	seconds                        float64
-	firstOrder, json               bool
+	firstOrder, ahead, json        bool
 	sets                           list
 }
 
@@ -58,8 +58,11 @@ type innerResult struct {
 	Kernel string `json:"kernel"` // avx512, avx2 or plain
 	// SampleShare is the time it takes to draw the tasks alone over that of a step, both at their best.
 	SampleShare float64 `json:"sample_share"`
-	Seconds     float64 `json:"seconds"`
-	Tasks       int64   `json:"tasks"`
+	// SampleWaitShare is the part of it that the computation waited for: of the tasks that were not drawn ahead. Without
+	// --ahead it is all of it.
+	SampleWaitShare float64 `json:"sample_wait_share"`
+	Seconds         float64 `json:"seconds"`
+	Tasks           int64   `json:"tasks"`
 	// SHA256 is of the summed gradient (little-endian float32) of the first meta-batch: equal on every machine, for any
 	// number of threads, for one spec and batch.
 	SHA256 string `json:"sha256"`
@@ -76,6 +79,7 @@ func benchInner(ctx context.Context, env *environment, args []string) error {
 	fs.BoolVar(&f.firstOrder, "first-order", false, "leave out the Hessian: fomaml in place of maml")
 	fs.IntVar(&f.threads, "threads", 1, "`goroutines`, each with a work space of its own")
 	fs.IntVar(&f.batch, "batch", 512, "`tasks` summed at a time")
+	fs.BoolVar(&f.ahead, "ahead", false, "draw tasks ahead as a worker does, beside each of --threads; else in line, so that one thread is one core's figure")
 	fs.Float64Var(&f.seconds, "seconds", 3, "how `long` to measure, in seconds")
 	fs.BoolVar(&f.json, "json", false, "print one JSON object, one line")
 	fs.Var(&f.sets, "set", "`PATH=VALUE` overrides a field of the spec; may be given again")
@@ -100,6 +104,13 @@ func benchInner(ctx context.Context, env *environment, args []string) error {
 	race, err := newRace(env.kinds, spec, data, f.threads, f.batch)
 	if err != nil {
 		return err
+	}
+	if f.ahead {
+		ctx, stop := context.WithCancel(ctx)
+		defer stop()
+		for _, l := range race.loops {
+			l.DrawAhead(ctx)
+		}
 	}
 	r, err := race.run(ctx, time.Duration(f.seconds*float64(time.Second)))
 	if err != nil {
@@ -166,8 +177,8 @@ func (r *innerResult) write(env *environment, asJSON bool) error {
 	if r.Inner > 0 {
 		steps = fmt.Sprintf("%d inner steps, %s order", r.Inner, r.Order)
 	}
-	_, err := fmt.Fprintf(env.out, "%s, %s, %s, %s, %d parameters\n%.0f tasks/s on %d threads (%s, %s), %s, sampling %.1f %% of the time\nsha256 %s\n",
-		r.Family, r.Model, r.Learner, steps, r.Params, r.TasksPerS, r.Threads, r.Form, r.Kernel, work, 100*r.SampleShare, r.SHA256)
+	_, err := fmt.Fprintf(env.out, "%s, %s, %s, %s, %d parameters\n%.0f tasks/s on %d threads (%s, %s), %s, sampling %.1f %% of the time, %.1f %% waited for\nsha256 %s\n",
+		r.Family, r.Model, r.Learner, steps, r.Params, r.TasksPerS, r.Threads, r.Form, r.Kernel, work, 100*r.SampleShare, 100*r.SampleWaitShare, r.SHA256)
 	return err
 }
 

@@ -97,6 +97,7 @@ func (r *race) run(ctx context.Context, total time.Duration) (*innerResult, erro
 		}
 		r.loops[0].Recycle(p)
 	}
+	warm, warmInLine := r.drawn()
 	began, steps, best := time.Now(), int64(0), time.Duration(math.MaxInt64)
 	for ; time.Since(began) < total && ctx.Err() == nil; steps++ {
 		at := time.Now()
@@ -117,9 +118,20 @@ func (r *race) run(ctx context.Context, total time.Duration) (*innerResult, erro
 	if out.FLOPs, _ = r.loops[0].Work(0, 0); out.FLOPs > 0 {
 		out.GFLOPS = out.FLOPs * out.TasksPerS / 1e9
 	}
+	tasks, inLine := r.drawn()
 	draw, err := r.drawing(total / 10)
 	out.SampleShare = draw * float64(r.batch) / (best.Seconds() * float64(len(r.loops)))
+	out.SampleWaitShare = out.SampleShare * float64(inLine-warmInLine) / float64(max(1, tasks-warm))
 	return out, err
+}
+
+// drawn counts the tasks drawn by all loops, and those of them in line.
+func (r *race) drawn() (tasks, inLine int64) {
+	for _, l := range r.loops {
+		n, late := l.Drawn()
+		tasks, inLine = tasks+n, inLine+late
+	}
+	return tasks, inLine
 }
 
 // drawing is the seconds it takes to draw a task, at best: like the fastest step, it is not what else the machine does.

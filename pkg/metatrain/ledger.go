@@ -17,6 +17,10 @@ type worker struct {
 	bits   string
 	skills Skills
 	unable map[string]string // runs it said it can do no work of, and why
+	// home is the shard it began step homeStep with: the next step's is granted to it first, whose tasks it may have drawn
+	// already.
+	home     int
+	homeStep int64
 }
 
 // poll is a worker waiting for work: a request the machine has not answered yet.
@@ -40,7 +44,7 @@ func (m *Machine) hello(req uint64, h Hello) {
 	}
 	w := m.workers[h.Worker]
 	if w == nil {
-		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, skills: h.Skills}
+		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, skills: h.Skills, homeStep: -1}
 		m.workers[h.Worker] = w
 	}
 	if h.Seq != 0 && h.Seq <= w.hello.Seq { // repeated or overtaken on the way: what it says of leases is out of date
@@ -157,6 +161,9 @@ func (m *Machine) lease(r *run, i int, w *worker) *lease {
 	}
 	l.Pooled = p.pooledDigest
 	m.leases[l.ID], w.leases[l.ID] = l, l
+	if work.Kind == Train && work.Step != w.homeStep {
+		w.home, w.homeStep = i, work.Step
+	}
 	p.shards[i].leases = append(p.shards[i].leases, l)
 	return l
 }

@@ -62,6 +62,21 @@ func TestLedger_LastShardIsNotFetchedAhead(t *testing.T) {
 	}
 }
 
+// Each begins a step with the shard it began the last one with, whoever asks first: it may have drawn its tasks already.
+func TestLedger_WorkersKeepTheirShards(t *testing.T) {
+	g := trainRig(t, Config{}, func(s *RunSpec) { s.MetaBatch = 2 })
+	a, b := g.lease("a"), g.lease("b")
+	g.send("a", a)
+	g.send("b", b)
+	g.until(Train, 1)
+	if again := g.lease("b"); again.Work.Step != 1 || again.Work.Node != b.Work.Node {
+		t.Errorf("b got %+v after %+v", again.Work, b.Work)
+	}
+	if other := g.lease("c"); other.Work.Node != a.Work.Node {
+		t.Errorf("c got %+v, expected what is left, %+v", other.Work, a.Work)
+	}
+}
+
 func TestLedger_HelloThatLostItsLease(t *testing.T) {
 	g := trainRig(t, Config{}, nil)
 	first := g.lease("a") // the answer is lost on the way

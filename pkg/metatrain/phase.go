@@ -126,20 +126,32 @@ func (m *Machine) release(l *lease) {
 	l.phase.next = min(l.phase.next, l.Work.Node.Index)
 }
 
-// pending finds the lowest shard this worker may do that nobody does.
+// pending finds a shard this worker may do that nobody does: the one it began the last step with, else the lowest.
 func (p *phase) pending(w *worker, now int64) int {
 	for ; p.next < len(p.shards); p.next++ {
 		if sh := &p.shards[p.next]; !sh.done && len(sh.leases) == 0 {
 			break
 		}
 	}
+	if p.work.Kind == Train && p.free(w.home, w, now) {
+		return w.home
+	}
 	for i := p.next; i < len(p.shards); i++ {
-		sh := &p.shards[i]
-		if _, failed := sh.failed[w.id]; !sh.done && len(sh.leases) == 0 && !failed && sh.rests <= now {
+		if p.free(i, w, now) {
 			return i
 		}
 	}
 	return -1
+}
+
+// free says that there is such a shard, that nobody does it, and that this worker may.
+func (p *phase) free(i int, w *worker, now int64) bool {
+	if i >= len(p.shards) {
+		return false
+	}
+	sh := &p.shards[i]
+	_, failed := sh.failed[w.id]
+	return !sh.done && len(sh.leases) == 0 && !failed && sh.rests <= now
 }
 
 // late finds a shard whose only lease, with another worker, has run for more than three times what was observed: a

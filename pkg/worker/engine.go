@@ -45,8 +45,11 @@ type engine struct {
 	// countsErrors: validation goes by the share of wrong classes instead of valid.
 	countsErrors bool
 	task         taskshards.Task
-	free         [][]float32 // vectors of params, to be used again
-	y, dy        []float32
+	ahead        *ahead // nil: all tasks are drawn in line
+	// drawn counts the training tasks asked for, inLine those of them that were not drawn ahead.
+	drawn, inLine int64
+	free          [][]float32 // vectors of params, to be used again
+	y, dy         []float32
 }
 
 // newEngine builds what a spec describes. Its errors are the spec's own.

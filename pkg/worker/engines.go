@@ -23,6 +23,7 @@ const keepEngines = 4
 type engines struct {
 	client *client.Client
 	kinds  Kinds
+	ahead  *ahead
 
 	memory Bytes // of one piece of work; 0: no limit
 
@@ -32,7 +33,7 @@ type engines struct {
 }
 
 func newEngines(c *client.Client, kinds Kinds) *engines {
-	return &engines{client: c, kinds: kinds, ready: map[string]*engine{}}
+	return &engines{client: c, kinds: kinds, ahead: newAhead(), ready: map[string]*engine{}}
 }
 
 // within limits the memory of a run.
@@ -79,6 +80,7 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 	if err != nil {
 		return nil, &TaskError{-1, err}
 	}
+	e.ahead = es.ahead
 	es.ready[digest] = e
 	es.order = append(es.order, digest)
 	if len(es.order) > keepEngines {

@@ -51,7 +51,7 @@ func (in *inner) sample(e *engine, split taskshards.Split, step int64, lanes []*
 		if lanes[i] = nil; slices.Contains(skip, lo+i) {
 			continue
 		}
-		if e.family.Sample(split, e.spec.Seed, uint64(step), uint64(lo+i), &in.tasks[i]) != nil {
+		if e.draw(split, step, lo+i, &in.tasks[i]) != nil {
 			return 0, false
 		}
 		in.views[i] = viewOf(&in.tasks[i], step)
@@ -68,7 +68,7 @@ func (in *inner) task(e *engine, step int64, task int) (*learner.Task[float32], 
 		return &in.views[task-in.drawn[0]], nil
 	}
 	in.drawn = [2]int{}
-	err := e.family.Sample(taskshards.Train, e.spec.Seed, uint64(step), uint64(task), &in.tasks[0])
+	err := e.draw(taskshards.Train, step, task, &in.tasks[0])
 	in.views[0] = viewOf(&in.tasks[0], step)
 	return &in.views[0], err
 }

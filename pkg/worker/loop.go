@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/warmstart-ml/warmstart/pkg/learner"
@@ -37,8 +38,23 @@ func (l *Loop) Sum(theta []float32, step int64, node metatrain.Node, tasks int) 
 	if len(theta) != l.e.params {
 		return metatrain.Partial{}, fmt.Errorf("theta has %d parameters, expected %d", len(theta), l.e.params)
 	}
-	return l.e.gradients(&job{theta: theta, lease: metatrain.Lease{Tasks: tasks, Work: metatrain.Work{Kind: metatrain.Train, Step: step, Node: node}}})
+	work := metatrain.Work{Kind: metatrain.Train, Step: step, Node: node}
+	if a := l.e.ahead; a != nil {
+		k, _ := keyOf(l.e, work, tasks)
+		a.coming(k)
+		defer a.finished(k)
+	}
+	return l.e.gradients(&job{theta: theta, lease: metatrain.Lease{Tasks: tasks, Work: work}})
 }
+
+// DrawAhead draws the tasks of the sums to come in a goroutine of its own until ctx ends, as a worker does.
+func (l *Loop) DrawAhead(ctx context.Context) {
+	l.e.ahead = newAhead()
+	go func() { _ = l.e.ahead.run(ctx) }()
+}
+
+// Drawn counts the tasks that sums asked for, and those of them that had to be drawn in line.
+func (l *Loop) Drawn() (tasks, inLine int64) { return l.e.drawn, l.e.inLine }
 
 // Recycle gives back the vector of a sum.
 func (l *Loop) Recycle(p metatrain.Partial) {

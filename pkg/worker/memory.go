@@ -63,8 +63,8 @@ const inFlight = 5
 const small = 256 << 10
 
 // needed is about how much memory the run takes in one slot: the learners of both tracks, with their forms over lanes and
-// the tasks in them; what is in flight, with the partial sums of a shard as large as the meta-batch; and the data. 0 where
-// that is not known: of a graph of another program's own.
+// the tasks in them; what is in flight, with the partial sums of a shard as large as the meta-batch; the tasks drawn ahead;
+// and the data. 0 where that is not known: of a graph of another program's own.
 func (e *engine) needed(packed int) Bytes {
 	if e.model == nil {
 		return 0
@@ -81,7 +81,7 @@ func (e *engine) needed(packed int) Bytes {
 		}
 	}
 	total += 4 * drawn * 2 * (support + query) * (e.model.In() + e.out + 1)
-	return Bytes(total + total/10 + small + e.corpus(packed))
+	return Bytes(total+total/10+small+e.corpus(packed)) + e.drawnAhead()
 }
 
 // corpus is about how much memory the data takes: as it came and as it is kept and, of load, laid out for sampling, and

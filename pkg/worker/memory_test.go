@@ -67,6 +67,13 @@ func slotUse(t *testing.T, spec metatrain.RunSpec) (used, expected float64) {
 	pooled.lease.Work.Track = 1
 	e.must(t, pooled)
 	first, second := e.must(t, e.job(t, metatrain.Train, spec.MetaBatch, root)), e.must(t, e.job(t, metatrain.Train, spec.MetaBatch, root))
+	e.ahead = newAhead()
+	for step := range int64(maxHolding) {
+		k, _ := keyOf(e, metatrain.Work{Kind: metatrain.Train, Step: step, Node: root}, spec.MetaBatch)
+		e.ahead.coming(k)
+	}
+	for e.ahead.one() {
+	}
 	heard := make([]byte, 4*e.params)
 	pooled = nil
 	if load, ok := e.family.(*taskshards.Load); ok {

@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context) error{w.fetch, w.compute, w.offer, w.beat} {
+	for _, loop := range []func(context.Context) error{w.fetch, w.engines.ahead.run, w.compute, w.offer, w.beat} {
 		loops.Go(func() {
 			if err := loop(life); err != nil {
 				cancel(err)
@@ -182,6 +182,9 @@ func (w *worker) prepare(ctx context.Context, j *job) (err error) {
 	if j.engine, err = w.engines.get(ctx, j.lease.Work.Run, j.lease.Work.Spec); err != nil {
 		return err
 	}
+	if tasks, ok := keyOf(j.engine, j.lease.Work, j.lease.Tasks); ok {
+		w.engines.ahead.coming(tasks) // while theta is on its way
+	}
 	if j.lease.Work.Theta != "" {
 		if j.theta, err = w.thetas.get(ctx, j.lease.Work.Theta); err != nil {
 			return err
@@ -214,6 +217,7 @@ func (w *worker) compute(ctx context.Context) error {
 				return fmt.Errorf("%w: %w", ErrRestart, err)
 			}
 			j.result.Micros = time.Since(began).Microseconds()
+			w.over(j)
 			select {
 			case w.done <- j:
 			case <-ctx.Done():
@@ -263,10 +267,18 @@ func (w *worker) held() []uint64 {
 	return ids
 }
 
+// over says that a job's tasks are needed no more.
+func (w *worker) over(j *job) {
+	if tasks, ok := keyOf(j.engine, j.lease.Work, j.lease.Tasks); ok {
+		w.engines.ahead.finished(tasks)
+	}
+}
+
 func (w *worker) forget(j *job) {
 	w.mu.Lock()
 	delete(w.holding, j.lease.ID)
 	w.mu.Unlock()
+	w.over(j)
 	j.drop()
 	select {
 	case w.room <- struct{}{}:
