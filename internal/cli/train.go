@@ -209,7 +209,7 @@ func report(ctx context.Context, env *environment, f *trainFlags, site *site, ru
 // unimproved says that theta_0 itself is published: the best model by validation, as the spec asks, and no use of the training.
 func unimproved(score float64, steps int64) string {
 	return fmt.Sprintf("training did not improve on the initial parameters: best validation score %.4g at step 0 of %d, and they are what is published; "+
-		"lower optimizer.rate or, where the learner takes steps, learner.rate; or validate as the model is trained (validation.adapt, validation.targets)", score, steps)
+		"take more steps, lower optimizer.rate or, where the learner takes steps, learner.rate; or validate as the model is trained (validation.adapt, validation.targets)", score, steps)
 }
 
 // site is where a run is trained: the embedded stack or a cluster.

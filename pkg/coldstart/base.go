@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 	"github.com/warmstart-ml/warmstart/pkg/learner"
@@ -197,10 +198,14 @@ func LearnerConfig(config metatrain.ModelConfig) (learner.Config, error) {
 		return c, err
 	}
 	if err := c.Validate(); err != nil {
-		return c, fmt.Errorf("learner: %w", err)
+		return c, errors.New(specKeys.Replace("learner." + err.Error()))
 	}
 	return c, nil
 }
+
+// specKeys are the keys of a spec where learner.Config has fields of other names.
+var specKeys = strings.NewReplacer("learner.inner_loss", "inner.loss", "learner.outer_loss", "outer.loss", "learner.huber_delta", "inner.delta, outer.delta",
+	"learner.quantiles", "outer.quantiles", "learner.class_weights", "outer.class_weights", "inner_loss", "inner.loss", "outer_loss", "outer.loss")
 
 // both is a list of the two losses, which one of them may leave out.
 func both(field string, inner, outer []float64) (list []float32, err error) {

@@ -11,7 +11,7 @@ import (
 // MAMLOptions are the keys under `learner:` for MAML (Finn et al. 2017) and its first-order form.
 type MAMLOptions struct {
 	Steps      int     `json:"steps" default:"1" min:"1" max:"100" unit:"inner steps" why:"gradient steps on the support set"`
-	Rate       float64 `json:"rate" default:"0.01" min:"0" max:"100" why:"inner learning rate, or where learned ones start"`
+	Rate       float64 `json:"rate" default:"0.01" min:"0.000000001" max:"100" why:"inner learning rate, or where learned ones start"`
 	LearnRates bool    `json:"learn_rates" default:"false" why:"learn a rate per layer and step along with the base model"`
 	ZeroWeight float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`
 
@@ -25,14 +25,14 @@ type MAMLOptions struct {
 // ANILOptions are the keys under `learner:` for ANIL (Raghu et al. 2020): MAML that adapts the last layer alone.
 type ANILOptions struct {
 	Steps      int     `json:"steps" default:"1" min:"1" max:"100" unit:"inner steps" why:"gradient steps on the support set"`
-	Rate       float64 `json:"rate" default:"0.01" min:"0" max:"100" why:"inner learning rate"`
+	Rate       float64 `json:"rate" default:"0.01" min:"0.000000001" max:"100" why:"inner learning rate"`
 	ZeroWeight float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`
 }
 
 // MetaSGDOptions are the keys under `learner:` for Meta-SGD (Li et al. 2017): MAML with a learned rate per parameter.
 type MetaSGDOptions struct {
 	Steps      int     `json:"steps" default:"1" min:"1" max:"100" unit:"inner steps" why:"gradient steps on the support set; the paper takes one"`
-	Rate       float64 `json:"rate" default:"0.005" min:"0" max:"100" why:"learned rates start uniformly from this ..."`
+	Rate       float64 `json:"rate" default:"0.005" min:"0.000000001" max:"100" why:"learned rates start uniformly from this ..."`
 	RateMax    float64 `json:"rate_max" default:"0.1" min:"0" max:"1000" why:"... to this, which must lie above; 0 = all at rate"`
 	ZeroWeight float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`
 }
@@ -41,7 +41,7 @@ type MetaSGDOptions struct {
 // after every step, and the Hessian from some step on.
 type MAMLPPOptions struct {
 	Steps           int     `json:"steps" default:"5" min:"1" max:"100" unit:"inner steps" why:"gradient steps on the support set"`
-	Rate            float64 `json:"rate" default:"0.1" min:"0" max:"100" why:"where learned rates start"`
+	Rate            float64 `json:"rate" default:"0.1" min:"0.000000001" max:"100" why:"where learned rates start"`
 	ZeroWeight      float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`
 	MSLSteps        int64   `json:"msl_steps" default:"5000" min:"1" max:"1000000000" unit:"outer steps" why:"the loss after every inner step counts alike at first and the last alone after so many outer steps"`
 	FirstOrderSteps int64   `json:"first_order_steps" default:"0" min:"0" max:"1000000000" unit:"outer steps" why:"leaves the Hessian out of the gradient for so many steps; its authors: 50 epochs of 500"`
@@ -50,7 +50,7 @@ type MAMLPPOptions struct {
 // ReptileOptions are the keys under `learner:` for Reptile (Nichol et al. 2018). No query is trained on.
 type ReptileOptions struct {
 	Steps          int     `json:"steps" default:"5" min:"1" max:"1000" unit:"inner steps" why:"steps of the inner optimizer on the support set"`
-	Rate           float64 `json:"rate" default:"0.001" min:"0" max:"100" why:"the inner optimizer's rate"`
+	Rate           float64 `json:"rate" default:"0.001" min:"0.000000001" max:"100" why:"the inner optimizer's rate"`
 	InnerOptimizer string  `json:"inner_optimizer" default:"adam" enum:"adam|sgd" why:"adam as its authors have it; sgd is cheaper"`
 	Beta1          float64 `json:"beta1,omitempty" min:"0" max:"0.9999" why:"inner adam: decay of the mean of gradients; left out = 0, as its authors have it: momentum would mix directions of steps"`
 	Beta2          float64 `json:"beta2,omitempty" min:"0" max:"0.99999" why:"inner adam: decay of the mean of squared gradients; left out = 0.999"`
@@ -60,7 +60,7 @@ type ReptileOptions struct {
 // whatever the way there.
 type IMAMLOptions struct {
 	Steps      int     `json:"steps" default:"16" min:"1" max:"1000" unit:"inner steps" why:"gradient steps towards the minimum near the base model; memory does not grow with them"`
-	Rate       float64 `json:"rate" default:"0.1" min:"0" max:"100" why:"inner learning rate; below 2/(lambda + curvature of the loss), or it does not converge"`
+	Rate       float64 `json:"rate" default:"0.1" min:"0.000000001" max:"100" why:"inner learning rate; below 2/(lambda + curvature of the loss), or it does not converge"`
 	Lambda     float64 `json:"lambda" default:"2" min:"0.000001" max:"1000000" why:"how strongly the adapted model is held near the base model"`
 	CGSteps    int     `json:"cg_steps" default:"5" min:"1" max:"1000" unit:"iterations" why:"conjugate-gradient iterations of the outer gradient, each the cost of a Hessian product"`
 	ZeroWeight float64 `json:"zero_weight" default:"0" min:"0" max:"1" unit:"weight" why:"weight of the loss before any inner step, for members with no sample yet"`

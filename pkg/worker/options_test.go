@@ -92,7 +92,7 @@ func TestG7_WrongModelsAreNamed(t *testing.T) {
 		"model: conv44":                                                                            {"conv44", `"conv4"`},
 		"model: conv4":                                                                             {"conv4", "[24 1]", "[height width channels]"},
 		"learner: protnet":                                                                         {`"protonet"`},
-		"learner: {name: maml, rate: 1000}":                                                        {"learner.rate", "1000", "0 to 100"},
+		"learner: {name: maml, rate: 1000}":                                                        {"learner.rate", "1000", "0.000000001 to 100"},
 		"learner: {name: maml, steps: 1000}":                                                       {"learner.steps", "1 to 100"},
 		"learner: {name: anil, rates: layer}":                                                      {"learner.rates", "unknown key"},
 		"learner: {name: metasgd, rate: 0.5, rate_max: 0.1}":                                       {"rate_max", "0.5"},
@@ -153,4 +153,25 @@ func dots(t *testing.T, classes int) *taskshards.DataSet {
 		s.Classes = append(s.Classes, c)
 	}
 	return &taskshards.DataSet{Images: s}
+}
+
+// What learners refuse is named by the keys of a spec, and a rate of zero is none: it would stand for the default.
+func TestG7_LearnersRefuseByTheSpecsKeys(t *testing.T) {
+	for set, want := range map[string]string{
+		"inner.loss=abs":          "inner.loss: abs has no curvature",
+		"learner.rates=layers":    `learner.rates: found "layers"`,
+		"learner.rates=layer":     "",
+		"learner.step_weights=[]": "",
+		"learner.rate=0":          "learner.rate: 0 is out of range",
+		"learner={name: maml, steps: 2, step_weights: [1]}": "learner.step_weights: 1 weights for 2 steps",
+		"outer.loss=pinball": "outer.loss",
+	} {
+		spec, _, err := readSpec(tiny, "learner=maml", set)
+		if err == nil {
+			_, err = BuiltinKinds().Complete(spec, nil)
+		}
+		if (err == nil) != (want == "") || err != nil && (!strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "_loss")) {
+			t.Errorf("%s: found %v, expected %q", set, err, want)
+		}
+	}
 }
