@@ -191,6 +191,7 @@ type SplitOptions struct {
 const loadPreset = `
 model: {name: mlp, hidden: [48, 32, 32], activation: tanh}
 learner: {name: ridge, precision: 1000, outlier: 0.5}
+inner: {loss: mse}
 outer: {loss: abs}
 optimizer: {rate: 0.008}
 validation: {every: 500}
@@ -211,6 +212,7 @@ var sinusoidLearners = map[string]string{
 const sinusoidPreset = `
 model: {name: mlp, hidden: [40, 40], skip: false}
 learner: maml
+inner: {loss: mse}
 outer: {loss: mse}
 optimizer: {rate: 0.001, schedule: constant, clip: 0}
 meta_batch: 25
