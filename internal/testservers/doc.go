@@ -12,6 +12,10 @@
 //	s.Kill()    // SIGKILL, as a crash would
 //	s.Restart() // same port, same data
 //
+// Clusters of NATS and etcd nodes stand behind a Network of gates, which cuts any
+// process off from another or from all; their nodes, and other programs, are a
+// Process each, which programs outside a test can run, too.
+//
 // A server that cannot be built or does not become ready fails the test; no
 // test is ever skipped for the lack of one. `go run ./internal/testservers/build`
 // builds all of them ahead of a test run.

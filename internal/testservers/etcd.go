@@ -19,17 +19,17 @@ func Etcd(t testing.TB, opts ...Option) *EtcdServer {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "etcd")
 	e := &EtcdServer{}
-	e.Server = launch(t, "etcd", func(s *Server, port func() int) {
+	e.Server = launch(t, "etcd", func(p *Process, port func() int) {
 		e.Endpoint = fmt.Sprintf("http://127.0.0.1:%d", port())
 		peer := fmt.Sprintf("http://127.0.0.1:%d", port())
-		s.args = append([]string{
+		p.Args = append([]string{
 			"--name", "test", "--data-dir", dir,
 			"--listen-client-urls", e.Endpoint, "--advertise-client-urls", e.Endpoint,
 			"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
 			"--initial-cluster", "test=" + peer,
 			"--unsafe-no-fsync",
 		}, collect(opts).args...)
-		s.ready = healthy(e.Endpoint + "/health")
+		p.Ready = healthy(e.Endpoint + "/health")
 	})
 	return e
 }

@@ -23,12 +23,12 @@ func NATS(t testing.TB, opts ...Option) *NATSServer {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "jetstream")
 	n := &NATSServer{}
-	n.Server = launch(t, "nats", func(s *Server, port func() int) {
-		p := port()
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(p))
+	n.Server = launch(t, "nats", func(p *Process, port func() int) {
+		number := strconv.Itoa(port())
+		addr := net.JoinHostPort("127.0.0.1", number)
 		n.URL = "nats://" + addr
-		s.args = append([]string{"--addr", "127.0.0.1", "--port", strconv.Itoa(p), "--jetstream", "--store_dir", dir}, collect(opts).args...)
-		s.ready = func(ctx context.Context) error { return greets(ctx, addr) }
+		p.Args = append([]string{"--addr", "127.0.0.1", "--port", number, "--jetstream", "--store_dir", dir}, collect(opts).args...)
+		p.Ready = func(ctx context.Context) error { return greets(ctx, addr) }
 	})
 	return n
 }

@@ -2,6 +2,7 @@ package testservers
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -104,13 +105,13 @@ func TestFailedStartIsReported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{t: t, name: "nats", path: path, args: []string{"--no-such-flag"}, log: filepath.Join(t.TempDir(), "log"),
-		ready: func(context.Context) error { return os.ErrNotExist }}
-	if err := s.start(); err == nil || !strings.Contains(err.Error(), "ended before it was ready") {
+	p := &Process{Name: "nats", Path: path, Args: []string{"--no-such-flag"}, Log: filepath.Join(t.TempDir(), "log"),
+		Ready: func(context.Context) error { return os.ErrNotExist }}
+	if err := p.Start(); err == nil || !strings.Contains(err.Error(), "ended before it was ready") {
 		t.Fatalf("found %v, expected that it ended", err)
 	}
-	if !strings.Contains(s.Log(), "no-such-flag") {
-		t.Fatalf("found log %q, expected the flag named", s.Log())
+	if !strings.Contains(p.Tail(), "no-such-flag") {
+		t.Fatalf("found log %q, expected the flag named", p.Tail())
 	}
 }
 
@@ -152,16 +153,12 @@ func TestLockFileLetsOneIn(t *testing.T) {
 
 func TestServersEndWithTheTest(t *testing.T) {
 	var s *NATSServer
-	t.Run("inner", func(t *testing.T) { s = NATS(t) })
-	if s.cmd != nil {
-		t.Fatal("found the server running after its test")
+	var pid int
+	t.Run("inner", func(t *testing.T) { s = NATS(t); pid = s.p.PID() })
+	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
+		t.Fatalf("found process %d alive after its test (%v)", pid, err)
 	}
-	select {
-	case <-s.exited:
-	default:
-		t.Fatal("found the process alive after its test")
-	}
-	if err := s.Server.start(); err == nil || !os.IsNotExist(err) && err != syscall.ENOENT {
+	if err := s.p.Start(); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("found %v, expected the test's folder gone", err)
 	}
 }
