@@ -1,4 +1,5 @@
-// Command coordinator leads meta-training runs, or stands by to: any number may run, one has effect.
+// Command coordinator leads meta-training runs, or stands by to: any number may run, one has effect. `coordinator health`,
+// with the same flags, tells by its exit status whether it can.
 package main
 
 import (
@@ -29,6 +30,8 @@ func run(ctx context.Context, args []string) error {
 	var nats wiring.NATS
 	var etcd backends.Etcd
 	var store backends.Store
+	var debug wiring.Debug
+	debug.Flags(fs)
 	common.Flags(fs)
 	nats.Flags(fs)
 	etcd.Flags(fs)
@@ -37,8 +40,17 @@ func run(ctx context.Context, args []string) error {
 	ttl := fs.Duration("lease", 4*time.Second, "leadership lease: a leader that dies is replaced after about so `long`; whole seconds, at least 2")
 	window := fs.Int("window", 256, "`MiB` of partial sums held per run; results beyond wait at their workers")
 	shard := fs.Int("shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards from observed durations. Never changes bits")
+	outage := fs.Duration("max-store-outage", 10*time.Minute, "how `long` a run trains on while the store does not take its state; then it waits, and goes on by itself")
+	most := fs.Int("max-runs-per-user", 0, "active `runs` that one user may have, by the name their command line gives; 0 = as many as they like")
+	asked := len(args) > 0 && args[0] == "health"
+	if asked {
+		args = args[1:]
+	}
 	if err := settings.Parse(fs, args, os.LookupEnv); err != nil {
 		return err
+	}
+	if asked {
+		return health(ctx, &common, &nats, &etcd)
 	}
 	log, err := common.Log()
 	if err != nil {
@@ -46,6 +58,17 @@ func run(ctx context.Context, args []string) error {
 	}
 	if *ttl < 2*time.Second || *ttl%time.Second != 0 {
 		return fmt.Errorf("--lease: found %v, expected whole seconds, at least 2s", *ttl)
+	}
+	stop, err := debug.Serve(log)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if *outage < time.Second {
+		return fmt.Errorf("--max-store-outage: found %v, expected at least 1s", *outage)
+	}
+	if *most < 0 {
+		return fmt.Errorf("--max-runs-per-user: found %d, expected 0 or more", *most)
 	}
 	host, _ := os.Hostname()
 	name := cmp.Or(*id, fmt.Sprintf("%s-%d", host, os.Getpid()))
@@ -68,7 +91,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	coordinator.Run(ctx, coordinator.Config{
 		ID: name, Prefix: common.Prefix, Log: log,
-		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard},
+		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard, MaxRunsPerUser: *most, MaxStoreOutageMS: outage.Milliseconds()},
 	}, backends.Elector{State: state, ID: name, TTL: *ttl}, bus, objects)
 	return nil
 }

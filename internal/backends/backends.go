@@ -31,13 +31,19 @@ func (e *Etcd) Flags(fs *flag.FlagSet) {
 	fs.StringVar(&e.Key, "etcd-key", "", "client key `file`")
 }
 
-// Connect connects, saying what it waits for.
-func (e *Etcd) Connect(ctx context.Context, c *wiring.Common, log *slog.Logger) (*etcdstate.State, error) {
-	return etcdstate.Open(ctx, etcdstate.Config{
+// Config is what the flags say.
+func (e *Etcd) Config(c *wiring.Common) etcdstate.Config {
+	return etcdstate.Config{
 		Endpoints: strings.Split(e.Endpoints, ","), Prefix: c.Prefix, Username: e.User, Password: e.Password,
 		CAFile: e.CA, CertFile: e.Cert, KeyFile: e.Key, DialTimeout: c.Wait,
-		Waiting: func(err *etcdstate.UnreachableError) { log.Warn("waiting for etcd", "err", err) },
-	})
+	}
+}
+
+// Connect connects, saying what it waits for.
+func (e *Etcd) Connect(ctx context.Context, c *wiring.Common, log *slog.Logger) (*etcdstate.State, error) {
+	config := e.Config(c)
+	config.Waiting = func(err *etcdstate.UnreachableError) { log.Warn("waiting for etcd", "err", err) }
+	return etcdstate.Open(ctx, config)
 }
 
 // Store are the flags of the object store.
@@ -62,20 +68,29 @@ func (s *Store) Open(ctx context.Context, c *wiring.Common, log *slog.Logger) (c
 	case s.Dir != "":
 		return checkpoint.OpenDir(s.Dir)
 	}
-	u, err := url.Parse(s.S3)
-	if err == nil && u.User != nil || strings.Contains(s.S3, "@") {
-		return nil, errors.New("--s3: found credentials in the address; give them by --s3-access-key and --s3-secret-key")
+	config, err := s.Config(log)
+	if err != nil {
+		return nil, err
 	}
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("--s3: found %q, expected http(s)://host:port/bucket", s.S3)
-	}
-	bucket, folder, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()
-	return s3store.Open(ctx, s3store.Config{
+	return s3store.Open(ctx, config)
+}
+
+// Config is what the flags say of S3.
+func (s *Store) Config(log *slog.Logger) (config s3store.Config, err error) {
+	u, err := url.Parse(s.S3)
+	if err == nil && u.User != nil || strings.Contains(s.S3, "@") {
+		return config, errors.New("--s3: found credentials in the address; give them by --s3-access-key and --s3-secret-key")
+	}
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return config, fmt.Errorf("--s3: found %q, expected http(s)://host:port/bucket", s.S3)
+	}
+	bucket, folder, _ := strings.Cut(strings.Trim(u.Path, "/"), "/")
+	return s3store.Config{
 		Endpoint: u.Scheme + "://" + u.Host, Bucket: bucket, Prefix: folder, AccessKey: s.AccessKey, SecretKey: s.SecretKey, Region: s.Region,
 		OnRetry: func(r s3store.Retry) { log.Warn("waiting for S3", "what", r.String()) },
-	})
+	}, nil
 }
 
 // Elector campaigns in etcd.

@@ -22,9 +22,11 @@ func bench(ctx context.Context, env *environment, args []string) error {
 			return benchInner(ctx, env, args[1:])
 		case "kernel":
 			return benchKernel(ctx, env, args[1:])
+		case "dispatch":
+			return benchDispatch(ctx, env, args[1:])
 		}
 	}
-	return usage("found %q, expected inner or kernel", strings.Join(args, " "))
+	return usage("found %q, expected inner, kernel or dispatch", strings.Join(args, " "))
 }
 
 // innerFlags are the flags of `warmstart bench inner`.

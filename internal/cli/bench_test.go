@@ -75,7 +75,10 @@ func TestBenchRefuses(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"bench"}, "expected inner or kernel"}, {[]string{"bench", "inner", "--threads", "0"}, "--threads"},
+		{[]string{"bench", "dispatch", "--workers", "0"}, "--workers: found 0"}, {[]string{"bench", "dispatch", "--wait", "soon"}, "-wait"},
+		{[]string{"bench", "dispatch", "--shard", "3"}, "--shard: found 3, expected a power of two"}, {[]string{"bench", "dispatch", "10"}, `argument "10"`},
+		{[]string{"bench", "dispatch", "--wokers", "3"}, "unknown flag --wokers"}, {[]string{"bench", "dispatch", "--straggler", "0.5"}, "--straggler"},
+		{[]string{"bench"}, "expected inner, kernel or dispatch"}, {[]string{"bench", "inner", "--threads", "0"}, "--threads"},
 		{[]string{"bench", "inner", "--batch", "0"}, "--batch"}, {[]string{"bench", "kernel", "--shapes", "3x4"}, "MxNxK"},
 		{[]string{"bench", "inner", "--family", "sinusiod"}, "sinusoid"}, {[]string{"bench", "inner", "--seconds", "NaN"}, "--seconds"},
 		{[]string{"bench", "inner", "--learner", "ridge", "--inner", "5"}, "bench: --inner 5: learner.steps: unknown key for ridge"},

@@ -19,13 +19,20 @@ type connection struct {
 }
 
 // add declares the flags on fs.
-func (c *connection) add(fs *flag.FlagSet) {
+func (c *connection) add(fs *flag.FlagSet) { c.addWith(fs, func(*flag.FlagSet) {}) }
+
+// addWith also declares what more adds: flags of other servers.
+func (c *connection) addWith(fs *flag.FlagSet, more func(*flag.FlagSet)) {
 	c.set = flag.NewFlagSet("", flag.ContinueOnError)
 	c.set.SetOutput(io.Discard)
 	c.common.Flags(c.set)
 	c.nats.Flags(c.set)
+	more(c.set)
 	c.set.StringVar(&c.config, "config", "", "YAML `file` with any of the connection flags as keys")
-	c.set.VisitAll(func(f *flag.Flag) { fs.Var(f.Value, f.Name, f.Usage) })
+	c.set.VisitAll(func(f *flag.Flag) {
+		fs.Var(f.Value, f.Name, f.Usage)
+		fs.Lookup(f.Name).DefValue = f.DefValue
+	})
 }
 
 // parse reads a command's flags and arguments, then what the environment and the file say of the connection.

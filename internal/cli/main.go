@@ -54,8 +54,10 @@ func commands() []command {
 		{name: "models", args: "ls | show MODEL | verify MODEL | pull NAME:N --to DIR", short: "see to published base models", run: models},
 		{name: "adapt", args: "MODEL --data FILE", short: "adapt a base model to a new member and forecast", run: adapt},
 		{name: "eval", args: "MODEL --tasks DIR", short: "the cold-start table: error by shots, against every comparator", run: eval},
-		{name: "bench", args: "inner [SPEC] | kernel", short: "measure this machine: meta-gradients per second, products", run: bench},
+		{name: "doctor", args: "[rebuild]", short: "check NATS and who leads; with --etcd and --s3 those too, clocks and races; the remedy for each fault; rebuild: what a lost etcd held, from the store", run: examine},
+		{name: "bench", args: "inner [SPEC] | kernel | dispatch", short: "measure this machine: meta-gradients per second, products, what dispatch costs", run: bench},
 		{name: "worker", short: "compute for a cluster", run: clusterWorker},
+		{name: "bench-coordinator", short: "the coordinator of bench dispatch", run: benchCoordinator, hidden: true},
 		{name: "embedded-worker", short: "a worker of the embedded stack", run: embeddedWorker, hidden: true},
 	}
 }
@@ -127,11 +129,13 @@ func (e *environment) flags() *flag.FlagSet {
 // parse reads flags and positional arguments in any order.
 func parse(fs *flag.FlagSet, args []string) (positional []string, err error) {
 	fs.SetOutput(io.Discard)
+	explain := fs.Usage
+	fs.Usage = func() {} // an error is worded here, and -h prints once
 	for {
 		if err := fs.Parse(args); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
 				fs.SetOutput(os.Stderr)
-				fs.Usage()
+				explain()
 				return nil, err
 			}
 			return nil, usageError{strings.ReplaceAll(err.Error(), "flag provided but not defined: -", "unknown flag --")}

@@ -247,6 +247,7 @@ func openCluster(ctx context.Context, common *wiring.Common, nats *wiring.NATS) 
 		bus.Close()
 		return nil, err
 	}
+	c.User = os.Getenv("USER")
 	wait, cancel := context.WithTimeout(ctx, common.Wait)
 	defer cancel()
 	if _, _, err := c.Runs(wait, ""); err != nil {

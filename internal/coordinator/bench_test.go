@@ -51,15 +51,13 @@ evaluation: {table: false}
 			return ""
 		}
 		l := grant.Leases[0]
-		res := metatrain.Result{Worker: "bench", Lease: l.ID, Work: l.Work, Tasks: 1, Micros: 1, Metrics: []float64{1, 1, 1}, Total: len(payload), SHA256: sum}
+		res := metatrain.Result{Worker: "bench", Lease: l.ID, Work: l.Work, Tasks: 1, Micros: 1, Metrics: []float64{1}, Total: len(payload), SHA256: sum}
 		body := payload
 		switch l.Work.Kind {
 		case metatrain.Init:
 			res.Layout = `[{"name":"w","offset":0,"shape":[1761]}]`
 		case metatrain.Validate:
 			body, res.Total, res.SHA256 = nil, 0, metatrain.Digest(nil)
-		case metatrain.Train:
-			res.Metrics = res.Metrics[:1]
 		}
 		reply, _, err := client.Ask[metatrain.ResultReply](ctx, c, "result", res, body, 5*time.Second)
 		if err != nil {

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +22,7 @@ type driver struct {
 	store checkpoint.Store
 	log   *slog.Logger
 	start time.Time
+	due   sync.Map // plans of retention whose turn has not come, by duePlan
 
 	inbox     chan inbound
 	uploads   *assembly
@@ -33,13 +32,14 @@ type driver struct {
 	published map[string]time.Time // when followers of a run last heard of it
 	afterID   uint64
 	drops     sync.Mutex // one retention pass at a time
+	refusals  *refusals
 }
 
 // inbound is a decoded request on its way to the machine.
 type inbound struct {
 	msg     any
 	payload []byte
-	reply   func([]byte)
+	request request
 	done    func() // the machine has seen it
 }
 
@@ -47,8 +47,9 @@ type inbound struct {
 const maxInbox = 256
 
 func newDriver(cfg Config, term metatrain.Term, l Leadership, bus Bus, store checkpoint.Store) *driver {
+	log := cfg.Log.With("term", term.String())
 	return &driver{
-		cfg: cfg, term: term, lead: l, bus: bus, store: store, log: cfg.Log.With("term", term.String()), start: time.Now(),
+		cfg: cfg, term: term, lead: l, bus: bus, store: store, log: log, start: time.Now(), refusals: newRefusals(log),
 		inbox: make(chan inbound, maxInbox), uploads: newAssembly(maxUpload), results: newAssembly(maxResult),
 		shelf: newShelf(store), fetches: make(chan struct{}, maxFetches), published: map[string]time.Time{},
 	}
@@ -71,7 +72,7 @@ func (d *driver) run(ctx context.Context) (again bool, err error) {
 	}
 	life, end := context.WithCancel(ctx)
 	defer end()
-	p := &pass{driver: d, ctx: life, done: make(chan metatrain.Done, 64), replies: map[uint64]func([]byte){}}
+	p := &pass{driver: d, ctx: life, done: make(chan metatrain.Done, 64), requests: map[uint64]request{}}
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -90,7 +91,7 @@ func (d *driver) run(ctx context.Context) (again bool, err error) {
 		case done := <-p.done:
 			effects = m.Step(d.clock(), done)
 		case in := <-d.inbox:
-			effects = m.Step(d.clock(), metatrain.Asked{Req: p.register(in.reply), Msg: in.msg, Payload: in.payload})
+			effects = m.Step(d.clock(), metatrain.Asked{Req: p.register(in.request), Msg: in.msg, Payload: in.payload})
 			in.done()
 		}
 	}
@@ -103,27 +104,44 @@ func (d *driver) clock() metatrain.Clock {
 // pass is one machine's life: what its effects refer to.
 type pass struct {
 	*driver
-	ctx     context.Context
-	done    chan metatrain.Done
-	replies map[uint64]func([]byte)
-	lastReq uint64
-	resign  bool
+	ctx      context.Context
+	done     chan metatrain.Done
+	requests map[uint64]request // not answered yet
+	lastReq  uint64
+	resign   bool
 }
 
-func (p *pass) register(reply func([]byte)) uint64 {
+func (p *pass) register(r request) uint64 {
 	p.lastReq++
-	p.replies[p.lastReq] = reply
+	p.requests[p.lastReq] = r
 	return p.lastReq
+}
+
+// reply answers a request, and notes where it is refused.
+func (p *pass) reply(e metatrain.Reply) {
+	r, open := p.requests[e.Req]
+	if !open {
+		return
+	}
+	delete(p.requests, e.Req)
+	switch m := e.Msg.(type) {
+	case metatrain.ResultReply:
+		if m.Verdict == metatrain.Refused {
+			p.refusals.note(r, m.Reason)
+		}
+	case metatrain.LeaseReply:
+		if m.Refused != "" {
+			p.refusals.note(r, m.Refused)
+		}
+	}
+	r.answer(e.Msg, e.Payload)
 }
 
 // carryOut does one effect. What takes long runs beside, and ends in a Done.
 func (p *pass) carryOut(e metatrain.Effect) {
 	switch e := e.(type) {
 	case metatrain.Reply:
-		if reply := p.replies[e.Req]; reply != nil {
-			delete(p.replies, e.Req)
-			reply(metatrain.EncodeFrame(e.Msg, e.Payload))
-		}
+		p.reply(e)
 	case metatrain.PutObject:
 		go func() { p.finish(p.putObject(e)) }()
 	case metatrain.Commit:
@@ -131,7 +149,7 @@ func (p *pass) carryOut(e metatrain.Effect) {
 	case metatrain.LoadCheckpoint:
 		go func() { p.finish(p.loadCheckpoint(e)) }()
 	case metatrain.DropCheckpoints:
-		go p.dropCheckpoints(e)
+		p.dropCheckpoints(e)
 	case metatrain.Broadcast:
 		p.broadcast(e)
 	case metatrain.Publish:
@@ -249,36 +267,6 @@ func (p *pass) loadCheckpoint(e metatrain.LoadCheckpoint) metatrain.Done {
 	return done
 }
 
-func (p *pass) dropCheckpoints(e metatrain.DropCheckpoints) {
-	if !p.drops.TryLock() {
-		return // the next checkpoint's pass sees the same objects
-	}
-	defer p.drops.Unlock()
-	if err := p.dropPlanned(e); err != nil && p.ctx.Err() == nil {
-		p.log.Warn("old checkpoints stay", "run", e.Run, "err", err)
-	}
-}
-
-// dropPlanned deletes what the plan names and nothing else, the oldest first.
-func (p *pass) dropPlanned(e metatrain.DropCheckpoints) error {
-	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.StorePatience)
-	defer cancel()
-	objects, err := p.store.List(ctx, checkpoint.CheckpointFolder(e.Run))
-	if err != nil {
-		return err
-	}
-	keys, err := e.Plan(objects)
-	if err != nil {
-		return err
-	}
-	for _, key := range slices.Backward(keys) {
-		if err := p.store.Delete(ctx, key); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (p *pass) broadcast(e metatrain.Broadcast) {
 	subject := metatrain.Subject(p.cfg.Prefix, "theta")
 	for offset := 0; offset < len(e.Data); offset += metatrain.MaxChunk {
@@ -302,18 +290,15 @@ func (p *pass) publish(e metatrain.Publish) {
 
 // Epoch is the highest epoch recorded in the store: it rises when etcd, whose revisions fence within an epoch, is rebuilt.
 func Epoch(ctx context.Context, store checkpoint.Store) (int64, error) {
-	objects, err := store.List(ctx, epochPrefix)
+	objects, err := store.List(ctx, metatrain.EpochFolder())
 	if err != nil {
 		return 0, err
 	}
 	var highest int64
 	for _, o := range objects {
-		var n int64
-		if err := json.Unmarshal([]byte(strings.TrimLeft(strings.TrimPrefix(o.Key, epochPrefix), "0")), &n); err == nil {
+		if n, ok := metatrain.ParseEpochObject(o.Key); ok {
 			highest = max(highest, n)
 		}
 	}
 	return highest, nil
 }
-
-const epochPrefix = "cluster/epoch/"

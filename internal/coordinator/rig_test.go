@@ -184,6 +184,7 @@ type rig struct {
 	client *client.Client
 	ctx    context.Context
 	dir    string
+	log    *slog.Logger // of the coordinators
 }
 
 // rigLife ends a test that hangs; a fuzzer may run for long.
@@ -198,7 +199,7 @@ func newRig(t testing.TB) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, bus: membus.New(), truth: newTruth(), store: &store{Store: objects, gets: map[string]int{}}, dir: dir}
+	r := &rig{t: t, bus: membus.New(), truth: newTruth(), store: &store{Store: objects, gets: map[string]int{}}, dir: dir, log: slog.New(slog.DiscardHandler)}
 	ctx, cancel := context.WithTimeout(context.Background(), rigLife)
 	r.ctx = ctx
 	if r.client, err = client.New(r.bus, "", nil); err != nil {
@@ -229,7 +230,7 @@ func (r *rig) coordinate(id string, cfg metatrain.Config) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		coordinator.Run(ctx, coordinator.Config{ID: id, Machine: cfg, StorePatience: 500 * time.Millisecond, Log: slog.New(slog.DiscardHandler)}, r.truth, r.bus, r.store)
+		coordinator.Run(ctx, coordinator.Config{ID: id, Machine: cfg, StorePatience: 500 * time.Millisecond, Log: r.log}, r.truth, r.bus, r.store)
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	r.t.Cleanup(stop)

@@ -14,14 +14,14 @@ import (
 // serve answers requests under this term. Everything a message claims is checked here or in the machine.
 func (d *driver) serve(ctx context.Context) (stop func(), err error) {
 	lead := metatrain.Subject(d.cfg.Prefix, "lead", d.term.String(), "*")
-	stopLead, err := d.bus.Serve(lead, func(subject string, data []byte, reply func([]byte)) {
-		d.receive(ctx, subject[strings.LastIndexByte(subject, '.')+1:], data, reply)
+	stopLead, err := d.bus.Serve(lead, func(subject, from string, data []byte, reply func([]byte)) {
+		d.receive(ctx, request{op: subject[strings.LastIndexByte(subject, '.')+1:], from: from, data: data, reply: reply})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", lead, err)
 	}
 	me := metatrain.EncodeFrame(metatrain.Announce{Term: d.term, Leader: d.cfg.ID}, nil)
-	stopFind, err := d.bus.Serve(metatrain.Subject(d.cfg.Prefix, "find"), func(_ string, _ []byte, reply func([]byte)) { reply(me) })
+	stopFind, err := d.bus.Serve(metatrain.Subject(d.cfg.Prefix, "find"), func(_, _ string, _ []byte, reply func([]byte)) { reply(me) })
 	if err != nil {
 		stopLead()
 		return nil, fmt.Errorf("serve find: %w", err)
@@ -32,29 +32,41 @@ func (d *driver) serve(ctx context.Context) (stop func(), err error) {
 	return func() { stopFind(); stopLead() }, nil
 }
 
+// request is one as it came.
+type request struct {
+	op    string
+	from  string // tells connections apart
+	data  []byte
+	reply func([]byte)
+}
+
+// answer sends an answer.
+func (r request) answer(msg any, payload []byte) { r.reply(metatrain.EncodeFrame(msg, payload)) }
+
 // receive decodes one request and hands it on; what is malformed is answered at once.
-func (d *driver) receive(ctx context.Context, op string, data []byte, reply func([]byte)) {
-	switch op {
+func (d *driver) receive(ctx context.Context, r request) {
+	switch r.op {
 	case "lease":
-		hand(ctx, d, data, reply, func(why string) any { return metatrain.LeaseReply{Term: d.term, Refused: why} }, straight[metatrain.Hello])
+		hand(ctx, d, r, func(why string) any { return metatrain.LeaseReply{Term: d.term, Refused: why} }, straight[metatrain.Hello])
 	case "beat":
-		hand(ctx, d, data, reply, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Beat])
+		hand(ctx, d, r, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Beat])
 	case "fail":
-		hand(ctx, d, data, reply, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Failure])
+		hand(ctx, d, r, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Failure])
 	case "result":
-		hand(ctx, d, data, reply, d.refused, d.gather)
+		hand(ctx, d, r, d.refused, d.gather)
 	case "fetch":
-		hand(ctx, d, data, reply, d.noChunk, d.fetch)
+		hand(ctx, d, r, d.noChunk, d.fetch)
 	case "upload":
-		hand(ctx, d, data, reply, d.noAnswer, d.upload)
+		hand(ctx, d, r, d.noAnswer, d.upload)
 	case "submit":
-		hand(ctx, d, data, reply, d.noAnswer, straight[metatrain.Submit])
+		hand(ctx, d, r, d.noAnswer, straight[metatrain.Submit])
 	case "control":
-		hand(ctx, d, data, reply, d.noAnswer, straight[metatrain.Control])
+		hand(ctx, d, r, d.noAnswer, straight[metatrain.Control])
 	case "question":
-		hand(ctx, d, data, reply, d.noAnswer, straight[metatrain.Question])
+		hand(ctx, d, r, d.noAnswer, straight[metatrain.Question])
 	default:
-		reply(metatrain.EncodeFrame(d.noAnswer("unknown request "+op), nil))
+		d.refusals.note(r, "found an unknown request")
+		r.answer(d.noAnswer("unknown request "+r.op), nil)
 	}
 }
 
@@ -66,41 +78,45 @@ func (d *driver) refused(why string) any {
 
 // turn takes a decoded message: it gives the payload for the machine, and what to do once the machine has seen it; or
 // it answers by itself, and done is nil.
-type turn[M any] func(ctx context.Context, d *driver, msg M, payload []byte, reply func([]byte)) (whole []byte, done func())
+type turn[M any] func(ctx context.Context, r request, msg M, payload []byte) (whole []byte, done func())
 
 // straight hands a message to the machine as it came.
-func straight[M any](_ context.Context, _ *driver, _ M, payload []byte, _ func([]byte)) ([]byte, func()) {
+func straight[M any](_ context.Context, _ request, _ M, payload []byte) ([]byte, func()) {
 	return payload, func() {}
 }
 
-func hand[M any](ctx context.Context, d *driver, data []byte, reply func([]byte), refuse func(string) any, take turn[M]) {
+func hand[M any](ctx context.Context, d *driver, r request, refuse func(string) any, take turn[M]) {
 	var msg M
-	payload, err := metatrain.DecodeFrame(data, &msg)
+	payload, err := metatrain.DecodeFrame(r.data, &msg)
 	if err != nil {
-		d.log.Warn("refused a message", "err", err)
-		reply(metatrain.EncodeFrame(refuse(err.Error()), nil))
+		d.refusals.note(r, err.Error())
+		r.answer(refuse(err.Error()), nil)
 		return
 	}
-	whole, done := take(ctx, d, msg, payload, reply)
+	whole, done := take(ctx, r, msg, payload)
 	if done == nil {
 		return
 	}
 	select {
-	case d.inbox <- inbound{msg, whole, reply, done}:
+	case d.inbox <- inbound{msg, whole, r, done}:
 	case <-ctx.Done():
 	}
 }
 
 // gather puts the chunks of a large result together before the machine sees it.
-func (d *driver) gather(_ context.Context, _ *driver, res metatrain.Result, payload []byte, reply func([]byte)) ([]byte, func()) {
+func (d *driver) gather(_ context.Context, r request, res metatrain.Result, payload []byte) ([]byte, func()) {
+	if res.Offset == 0 && res.Total == len(payload) {
+		return payload, func() {} // one chunk: there is nothing to put together, nor to keep
+	}
 	whole, next, err := d.results.add(fmt.Sprint(res.Worker, "/", res.Lease, "/", res.SHA256), res.Offset, res.Total, payload)
 	switch {
 	case errors.Is(err, errNoRoom):
-		reply(metatrain.EncodeFrame(metatrain.ResultReply{Term: d.term, Verdict: metatrain.Hold, Reason: err.Error(), RetryMS: 200}, nil))
+		r.answer(metatrain.ResultReply{Term: d.term, Verdict: metatrain.Hold, Reason: err.Error(), RetryMS: 200}, nil)
 	case err != nil:
-		reply(metatrain.EncodeFrame(d.refused(err.Error()), nil))
+		d.refusals.note(r, err.Error())
+		r.answer(d.refused(err.Error()), nil)
 	case whole == nil:
-		reply(metatrain.EncodeFrame(metatrain.ResultReply{Term: d.term, Verdict: metatrain.More, Offset: next}, nil))
+		r.answer(metatrain.ResultReply{Term: d.term, Verdict: metatrain.More, Offset: next}, nil)
 	default:
 		return whole, func() { d.results.free(whole) }
 	}
@@ -108,12 +124,15 @@ func (d *driver) gather(_ context.Context, _ *driver, res metatrain.Result, payl
 }
 
 // upload brings a data set into the store once all its chunks are there and hash to its digest.
-func (d *driver) upload(ctx context.Context, _ *driver, up metatrain.Upload, payload []byte, reply func([]byte)) ([]byte, func()) {
+func (d *driver) upload(ctx context.Context, r request, up metatrain.Upload, payload []byte) ([]byte, func()) {
 	answer := func(a metatrain.Answer, err error) {
 		if a.Term = d.term; err != nil {
 			a.Error = "upload: " + err.Error()
+			if !a.Retry {
+				d.refusals.note(r, err.Error())
+			}
 		}
-		reply(metatrain.EncodeFrame(a, nil))
+		r.answer(a, nil)
 	}
 	whole, next, err := d.uploads.add(up.Digest, up.Offset, up.Total, payload)
 	if err != nil || whole == nil {
@@ -136,14 +155,14 @@ func (d *driver) upload(ctx context.Context, _ *driver, up metatrain.Upload, pay
 }
 
 // fetch serves objects of the store; parameters and specs are the machine's to serve.
-func (d *driver) fetch(ctx context.Context, _ *driver, f metatrain.Fetch, _ []byte, reply func([]byte)) ([]byte, func()) {
+func (d *driver) fetch(ctx context.Context, r request, f metatrain.Fetch, _ []byte) ([]byte, func()) {
 	if f.Object == "" && f.List == "" {
 		return nil, func() {}
 	}
 	select {
 	case d.fetches <- struct{}{}:
 	default:
-		d.log.Warn("left a fetch unanswered", "under way", maxFetches)
+		d.refusals.note(r, fmt.Sprintf("left unanswered: found %d fetches under way, expected fewer", maxFetches))
 		return nil, nil
 	}
 	go func() {
@@ -153,12 +172,12 @@ func (d *driver) fetch(ctx context.Context, _ *driver, f metatrain.Fetch, _ []by
 		data, err := d.object(ctx, f)
 		if err != nil {
 			absent := errors.Is(err, checkpoint.ErrNotFound)
-			reply(metatrain.EncodeFrame(metatrain.Chunk{Term: d.term, Error: err.Error(), Absent: absent}, nil))
+			r.answer(metatrain.Chunk{Term: d.term, Error: err.Error(), Absent: absent}, nil)
 			return
 		}
 		offset := min(max(f.Offset, 0), len(data))
 		part := data[offset:min(len(data), offset+metatrain.MaxChunk)]
-		reply(metatrain.EncodeFrame(metatrain.Chunk{Term: d.term, Total: len(data)}, part))
+		r.answer(metatrain.Chunk{Term: d.term, Total: len(data)}, part)
 	}()
 	return nil, nil
 }

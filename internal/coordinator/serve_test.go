@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/warmstart-ml/warmstart/internal/coordinator"
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/worker"
 )
 
 // ops are the requests a leader answers.
@@ -64,11 +67,78 @@ func TestG7_MalformedMessagesAreAnsweredAndSurvived(t *testing.T) {
 	r.started() // it still answers
 }
 
-// FuzzReceive sends anything on every subject: the leader answers, or lets a poll wait, and lives.
+// lines is a log to look at.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+// having counts the lines that hold all of parts.
+func (l *lines) having(parts ...string) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for line := range strings.Lines(l.text.String()) {
+		all := true
+		for _, part := range parts {
+			all = all && strings.Contains(line, part)
+		}
+		if all {
+			n++
+		}
+	}
+	return n
+}
+
+// What is refused is counted by its source, and logged once for each and tenfold number.
+func TestG7_RefusalsAreCountedBySource(t *testing.T) {
+	r := newRig(t)
+	var log lines
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	r.coordinate("a", metatrain.Config{})
+	r.started()
+	send := func(op string, data []byte) {
+		if _, err := r.bus.Request(r.ctx, r.lead(op), data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other := metatrain.EncodeFrame(metatrain.Hello{Worker: "old", Protocol: 99}, nil)
+	for range 25 {
+		send("question", []byte("junk"))
+		send("beat", metatrain.EncodeFrame(map[string]any{"worker": "broken", "leases": "all"}, nil))
+		send("lease", other)
+	}
+	for i := range 1500 { // ever other names, none of which is known
+		send("beat", metatrain.EncodeFrame(map[string]any{"worker": fmt.Sprint("w", i), "leases": 1}, nil))
+	}
+	for _, c := range []struct {
+		lines int
+		parts []string
+	}{
+		{2, []string{"refused a request", "op=question", `source="connection inbox"`}},
+		{1, []string{"op=question", "count=10"}},
+		{2, []string{"op=beat", `source="worker broken"`, "leases"}},
+		{2, []string{"op=lease", `source="worker old"`, "protocol 99"}},
+		{3, []string{"source=others"}},
+	} {
+		if n := log.having(c.parts...); n != c.lines {
+			t.Errorf("found %d lines with %q, expected %d", n, c.parts, c.lines)
+		}
+	}
+}
+
+// FuzzReceive sends anything on every subject, beginning with what a run's worker says: the leader answers, or lets a
+// poll wait, and lives.
 func FuzzReceive(f *testing.F) {
 	r := newRig(f)
 	r.coordinate("a", metatrain.Config{})
 	r.started()
+	r.record(f)
 	f.Add(uint8(3), metatrain.EncodeFrame(metatrain.Result{Worker: "w", Total: 5, Offset: 2, Work: metatrain.Work{Run: "r"}}, []byte("abc")))
 	f.Add(uint8(0), metatrain.EncodeFrame(metatrain.Hello{Worker: "w", Protocol: metatrain.Protocol, Contract: metatrain.Contract}, nil))
 	f.Add(uint8(4), metatrain.EncodeFrame(metatrain.Fetch{Object: "models/", List: "runs/"}, nil))
@@ -88,16 +158,56 @@ func FuzzReceive(f *testing.F) {
 	})
 }
 
+// record makes a run that is in the middle of its steps, with nobody at work, and seeds a fuzzer with what was said so
+// far: frames that get far into the machine.
+func (r *rig) record(f *testing.F) {
+	var mu sync.Mutex
+	said := map[string][][]byte{}
+	for _, op := range ops {
+		stop, _ := r.bus.Subscribe(r.lead(op), func(data []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			said[op] = append(said[op], data)
+		})
+		defer stop()
+	}
+	ctx, cancel := context.WithCancel(r.ctx)
+	done := make(chan error, 1)
+	go func() {
+		done <- worker.RunSlots(ctx, worker.Config{BeatEvery: 20 * time.Millisecond}, 1, r.client, worker.BuiltinKinds())
+	}()
+	spec := r.spec("fuzzed")
+	spec.Steps = 1_000_000_000
+	run, _, err := r.client.Submit(r.ctx, spec, false)
+	for err == nil && run.Step < 15 {
+		var runs []metatrain.RunStatus
+		if runs, _, err = r.client.Runs(r.ctx, run.Run); err == nil {
+			run = runs[0]
+		}
+	}
+	cancel()
+	if ended := <-done; err != nil || ended != nil {
+		f.Fatal(err, ended)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	for i, op := range ops {
+		for _, data := range said[op][max(0, len(said[op])-3):] {
+			f.Add(uint8(i), data)
+		}
+	}
+}
+
 func TestG8_FetchServesOnlyWhatIsOpen(t *testing.T) {
 	r := newRig(t)
-	for _, key := range []string{"runs/r/spec.yaml", "models/m/1/manifest.json", "tasks/d/series.safetensors", "cluster/epoch/7", "modelsx/a"} {
+	for _, key := range []string{"runs/r/spec.yaml", "models/m/1/manifest.json", "tasks/d/series.safetensors", "cluster/epoch/seven", "modelsx/a"} {
 		if err := r.store.Put(r.ctx, key, []byte(key)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	r.coordinate("a", metatrain.Config{})
 	for _, f := range []metatrain.Fetch{
-		{Object: "runs/r/spec.yaml"}, {Object: "cluster/epoch/7"}, {Object: "modelsx/a"}, {Object: "/models/m/1/manifest.json"},
+		{Object: "runs/r/spec.yaml"}, {Object: "cluster/epoch/seven"}, {Object: "modelsx/a"}, {Object: "/models/m/1/manifest.json"},
 		{Object: "models/../runs/r/spec.yaml"}, {List: "runs/"}, {List: "models"}, {List: "models/../runs/"},
 		{Object: "models/", List: "runs/"}, {Object: "tasks/x", List: "cluster/"}, {Object: "models/m/1/manifest.json", List: "runs/r/spec.yaml"},
 	} {

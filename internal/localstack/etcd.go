@@ -47,13 +47,16 @@ type etcd struct {
 	stopping chan struct{} // closed when the server is asked to stop
 }
 
-// startEtcd starts the server and waits until it takes requests. Nobody else can
-// reach it: it listens nowhere.
-func startEtcd(ctx context.Context, dir string, log *os.File, failed *failure) (*etcd, error) {
+// startEtcd starts the server and waits until it takes requests. Where listen is ""
+// nobody else can reach it: it listens nowhere.
+func startEtcd(ctx context.Context, listen, dir string, log *os.File, failed *failure) (*etcd, error) {
 	smallSegments()
 	c := embed.NewConfig()
 	c.Name, c.Dir = etcdName, dir
 	c.ListenClientUrls, c.ListenPeerUrls = []url.URL{}, []url.URL{}
+	if listen != "" {
+		c.ListenClientUrls = []url.URL{{Scheme: "http", Host: listen}}
+	}
 	c.InitialCluster = etcdName + "=" + embed.DefaultInitialAdvertisePeerURLs // a name; nobody calls
 	c.TickMs, c.ElectionMs = etcdTick, etcdElection
 	c.QuotaBackendBytes = etcdQuota
@@ -124,6 +127,14 @@ func (e *etcd) revokeLeases(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// url is where other processes reach the server, "" where it listens nowhere.
+func (e *etcd) url() string {
+	if len(e.server.Clients) == 0 {
+		return ""
+	}
+	return "http://" + e.server.Clients[0].Addr().String()
 }
 
 // watch reports a server that stops without being asked to.

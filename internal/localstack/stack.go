@@ -43,6 +43,10 @@ type Config struct {
 	// "127.0.0.1:0": this machine only, on a free port. An address of the network
 	// lets workers of other machines in, who need the URL with its password.
 	NATSListen string
+
+	// EtcdListen is the host:port that other processes reach etcd at, without a
+	// login: for a coordinator beside this process, in a bench. Empty means nowhere.
+	EtcdListen string
 }
 
 // Stack is the embedded servers, running.
@@ -76,14 +80,14 @@ func Start(ctx context.Context, c Config) (*Stack, error) {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
 	s := &Stack{dir: dir, failed: newFailure()}
-	if err := s.start(ctx, c.NATSListen); err != nil {
+	if err := s.start(ctx, c); err != nil {
 		_ = s.Stop() // what it could say comes from the same cause
 		return nil, fmt.Errorf("start local stack: %w", s.explain(err))
 	}
 	return s, nil
 }
 
-func (s *Stack) start(ctx context.Context, listen string) (err error) {
+func (s *Stack) start(ctx context.Context, c Config) (err error) {
 	if err := os.MkdirAll(filepath.Join(s.dir, logFolder), 0o700); err != nil {
 		return fmt.Errorf("make data dir: %w", err)
 	}
@@ -97,13 +101,13 @@ func (s *Stack) start(ctx context.Context, listen string) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.nats, err = startNATS(ctx, listen, filepath.Join(s.dir, "nats"), log, s.failed); err != nil {
+	if s.nats, err = startNATS(ctx, c.NATSListen, filepath.Join(s.dir, "nats"), log, s.failed); err != nil {
 		return err
 	}
 	if log, err = s.openLog("etcd.log"); err != nil {
 		return err
 	}
-	if s.etcd, err = startEtcd(ctx, filepath.Join(s.dir, "etcd"), log, s.failed); err != nil {
+	if s.etcd, err = startEtcd(ctx, c.EtcdListen, filepath.Join(s.dir, "etcd"), log, s.failed); err != nil {
 		return err
 	}
 	s.store, err = checkpoint.OpenDir(filepath.Join(s.dir, "store"))
@@ -148,6 +152,9 @@ func (s *Stack) explain(err error) error {
 
 // EtcdClient returns the client of the embedded etcd. Stop closes it.
 func (s *Stack) EtcdClient() *clientv3.Client { return s.etcd.client }
+
+// EtcdURL returns the address of the embedded etcd, "" where it listens nowhere.
+func (s *Stack) EtcdURL() string { return s.etcd.url() }
 
 // InProcess returns the embedded NATS for connections without a socket. They log in
 // with Credentials as others do.

@@ -26,7 +26,7 @@ type Bus struct {
 
 type subscription struct {
 	pattern string
-	handle  func(subject string, data []byte, reply func([]byte))
+	handle  func(subject, from string, data []byte, reply func([]byte))
 	serves  bool
 
 	mu      sync.Mutex
@@ -51,14 +51,17 @@ func New() *Bus {
 	return b
 }
 
+// Err is nil: there is no connection that could be lost.
+func (b *Bus) Err() error { return nil }
+
 // Serve answers requests on a subject until stop.
-func (b *Bus) Serve(subject string, handle func(subject string, data []byte, reply func([]byte))) (stop func(), err error) {
+func (b *Bus) Serve(subject string, handle func(subject, from string, data []byte, reply func([]byte))) (stop func(), err error) {
 	return b.add(&subscription{pattern: subject, handle: handle, serves: true}), nil
 }
 
 // Subscribe hands each message on a subject to handle, in order, until stop.
 func (b *Bus) Subscribe(subject string, handle func(data []byte)) (stop func(), err error) {
-	return b.add(&subscription{pattern: subject, handle: func(_ string, data []byte, _ func([]byte)) { handle(data) }}), nil
+	return b.add(&subscription{pattern: subject, handle: func(_, _ string, data []byte, _ func([]byte)) { handle(data) }}), nil
 }
 
 func (b *Bus) add(s *subscription) (stop func()) {
@@ -90,7 +93,7 @@ func (s *subscription) run() {
 		}
 		s.mu.Unlock()
 		if m != nil {
-			s.handle(m.subject, m.data, m.reply)
+			s.handle(m.subject, "inbox", m.data, m.reply)
 		}
 		select {
 		case <-s.stopped:

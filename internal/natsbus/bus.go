@@ -56,7 +56,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	}
 	if limit := b.nc.MaxPayload(); limit < MaxMessage {
 		b.nc.Close()
-		return nil, fmt.Errorf("connect to NATS: %s takes messages of %d bytes, expected at least %d; raise its max_payload", b.conf.where(), limit, MaxMessage)
+		return nil, fmt.Errorf("connect to NATS: %w: %s takes messages of %d bytes, expected at least %d; raise its max_payload", ErrPayload, b.conf.where(), limit, MaxMessage)
 	}
 	js, err := jetstream.New(b.nc)
 	if err != nil {

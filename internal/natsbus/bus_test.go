@@ -225,7 +225,7 @@ func TestG5_LostConnectionIsNamedAtOnce(t *testing.T) {
 	served := connect(t, Config{URL: s.URL})
 	var silent sync.Once
 	started := make(chan struct{})
-	stop, err := served.Serve("poll", func(_ string, data []byte, reply func([]byte)) {
+	stop, err := served.Serve("poll", func(_, _ string, data []byte, reply func([]byte)) {
 		answered := true
 		silent.Do(func() { answered = false; close(started) })
 		if answered {

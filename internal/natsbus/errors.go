@@ -21,6 +21,9 @@ var (
 	// again does not help.
 	ErrCredentials = errors.New("credentials refused")
 
+	// ErrPayload means that the server takes no messages of MaxMessage bytes.
+	ErrPayload = errors.New("payload limit too low")
+
 	// ErrTooLarge means that a message is larger than MaxMessage.
 	ErrTooLarge = errors.New("message too large")
 )

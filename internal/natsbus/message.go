@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/nats-io/nats.go"
 )
@@ -78,15 +79,19 @@ func (b *Bus) Subscribe(subject string, handle func(data []byte)) (stop func(), 
 }
 
 // Serve hands each request on a subject (wildcards allowed) to handle, one at a
-// time and in order, until stop is called. reply may be called later and from any
-// goroutine, once; a request that is never answered leaves its sender waiting for
-// as long as it cares to. Answers that cannot be sent are told to Config.Failed:
-// who asked will ask again.
-func (b *Bus) Serve(subject string, handle func(subject string, data []byte, reply func([]byte))) (stop func(), err error) {
+// time and in order, until stop is called. from tells connections apart: all
+// requests of one carry the same, empty where no answer is waited for. reply may
+// be called later and from any goroutine, once; a request that is never answered
+// leaves its sender waiting for as long as it cares to. Answers that cannot be sent
+// are told to Config.Failed: who asked will ask again.
+func (b *Bus) Serve(subject string, handle func(subject, from string, data []byte, reply func([]byte))) (stop func(), err error) {
 	return b.subscribe(subject, func(m *nats.Msg) {
-		handle(m.Subject, m.Data, func(data []byte) { b.reply(m, data) })
+		handle(m.Subject, inbox(m.Reply), m.Data, func(data []byte) { b.reply(m, data) })
 	})
 }
+
+// inbox is the part of a reply subject that all requests of a connection share.
+func inbox(reply string) string { return reply[:max(0, strings.LastIndexByte(reply, '.'))] }
 
 func (b *Bus) reply(m *nats.Msg, data []byte) {
 	if m.Reply == "" {

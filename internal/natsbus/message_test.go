@@ -18,7 +18,7 @@ func TestRequestsAreAnsweredLaterAndOutOfOrder(t *testing.T) {
 		const n = 50
 		var mu sync.Mutex
 		var waiting []func()
-		stop, err := leader.Serve("ws.lead.7.*", func(subject string, data []byte, reply func([]byte)) {
+		stop, err := leader.Serve("ws.lead.7.*", func(subject, _ string, data []byte, reply func([]byte)) {
 			mu.Lock()
 			defer mu.Unlock()
 			waiting = append(waiting, func() { reply([]byte(subject + "/" + string(data))) })
@@ -60,7 +60,7 @@ func TestRequestWhereNobodyServes(t *testing.T) {
 		}
 		expectWords(t, err, "request nobody: ")
 
-		stop, err := leader.Serve("somebody", func(string, []byte, func([]byte)) {})
+		stop, err := leader.Serve("somebody", func(string, string, []byte, func([]byte)) {})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -116,7 +116,7 @@ func TestLargestMessagePassesAndLargerIsRefused(t *testing.T) {
 		var failed error
 		c.Failed = func(err error) { mu.Lock(); defer mu.Unlock(); failed = err }
 		leader, worker := connect(t, c), connect(t, c)
-		stop, err := leader.Serve("echo", func(_ string, data []byte, reply func([]byte)) {
+		stop, err := leader.Serve("echo", func(_, _ string, data []byte, reply func([]byte)) {
 			if len(data) == 0 {
 				data = make([]byte, MaxMessage+1)
 			}
@@ -163,7 +163,7 @@ func BenchmarkRequest(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer bus.Close()
-	stop, err := bus.Serve("echo", func(_ string, data []byte, reply func([]byte)) { reply(data) })
+	stop, err := bus.Serve("echo", func(_, _ string, data []byte, reply func([]byte)) { reply(data) })
 	if err != nil {
 		b.Fatal(err)
 	}

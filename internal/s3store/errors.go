@@ -83,6 +83,8 @@ func judge(err error) verdict {
 	switch {
 	case errors.Is(err, checkpoint.ErrExists):
 		return verdict{}
+	case errors.Is(err, errReplaced):
+		return verdict{kind: ErrUnfit, hint: "use an S3 server or release with conditional puts (If-None-Match)"}
 	case errors.Is(err, errFlicker):
 		return verdict{kind: ErrUnfit, retry: true,
 			hint: "the server holds half an object: put something there unconditionally and delete it; run versitygw without --sidecar"}

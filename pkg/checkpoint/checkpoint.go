@@ -77,10 +77,11 @@ func CheckpointKey(run string, step int64, sha string) string {
 	return fmt.Sprintf("%s%012d-%s.safetensors", CheckpointFolder(run), step, sha)
 }
 
+var checkpointForm = regexp.MustCompile(`^runs/([^/]+)/ckpt/([0-9]{12})-([0-9a-f]{64})\.safetensors$`)
+
 // ParseCheckpointKey is the inverse of CheckpointKey.
 func ParseCheckpointKey(key string) (run string, step int64, sha string, err error) {
-	form := regexp.MustCompile(`^runs/([^/]+)/ckpt/([0-9]{12})-([0-9a-f]{64})\.safetensors$`)
-	m := form.FindStringSubmatch(key)
+	m := checkpointForm.FindStringSubmatch(key)
 	if m == nil || CheckName(m[1]) != nil {
 		return "", 0, "", fmt.Errorf("checkpoint %s: not a checkpoint's name; expected runs/<run>/ckpt/<step, 12 digits>-<sha256>.safetensors", key)
 	}

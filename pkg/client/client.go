@@ -29,6 +29,9 @@ var ErrNoLeader = errors.New("no coordinator leads")
 
 // Client finds the leader and asks it. It is safe for concurrent use.
 type Client struct {
+	// User is who submits runs, as the coordinator's quotas count them; set before use, up to 64 characters.
+	User string
+
 	bus    Bus
 	prefix string
 	log    *slog.Logger
@@ -39,6 +42,8 @@ type Client struct {
 	found   bool           // somebody answers for term, as far as we know
 	changed chan struct{}  // closed when term changes
 	since   time.Time      // when the leader was last lost
+	proving bool           // an announcement is being looked into
+	junk    int            // announcements that were none, or of nobody
 	stop    func()
 }
 
@@ -51,17 +56,71 @@ func New(bus Bus, prefix string, log *slog.Logger) (*Client, error) {
 		log = slog.New(slog.DiscardHandler)
 	}
 	c := &Client{bus: bus, prefix: prefix, log: log, changed: make(chan struct{}), since: time.Now()}
-	stop, err := bus.Subscribe(c.Subject("leader"), func(data []byte) {
-		var a metatrain.Announce
-		if _, err := metatrain.DecodeFrame(data, &a); err == nil {
-			c.learn(a)
-		}
-	})
+	life, end := context.WithCancel(context.Background())
+	stop, err := bus.Subscribe(c.Subject("leader"), func(data []byte) { c.hear(life, data) })
 	if err != nil {
+		end()
 		return nil, fmt.Errorf("listen for the leader: %w", err)
 	}
-	c.stop = stop
+	c.stop = func() { stop(); end() }
 	return c, nil
+}
+
+// hear looks into an announcement: anybody may have sent it, so that requests under way are left alone until the new
+// leader answers. One at a time: who is missed meanwhile is found when the old leader answers no more.
+func (c *Client) hear(ctx context.Context, data []byte) {
+	var a metatrain.Announce
+	if _, err := metatrain.DecodeFrame(data, &a); err != nil {
+		c.doubt(err)
+		return
+	}
+	c.mu.Lock()
+	known := c.proving || !c.term.Less(a.Term)
+	c.proving = c.proving || !known
+	c.mu.Unlock()
+	if known {
+		return
+	}
+	go func() {
+		err := c.answers(ctx, a.Term)
+		c.mu.Lock()
+		c.proving = false
+		c.mu.Unlock()
+		if err == nil {
+			c.learn(a)
+		} else if ctx.Err() == nil {
+			c.doubt(fmt.Errorf("term %s was announced by %.100q, and does not answer: %w", a.Term, a.Leader, err))
+		}
+	}()
+}
+
+// answers asks the leader of a term for nothing.
+func (c *Client) answers(ctx context.Context, term metatrain.Term) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	data, err := c.bus.Request(ctx, c.Subject("lead", term.String(), "beat"), metatrain.EncodeFrame(metatrain.Beat{}, nil))
+	if err != nil {
+		return err
+	}
+	var ack metatrain.Ack
+	if _, err := metatrain.DecodeFrame(data, &ack); err != nil {
+		return err
+	}
+	if ack.Term != term {
+		return fmt.Errorf("found an answer of term %s", ack.Term)
+	}
+	return nil
+}
+
+// doubt counts an announcement that is none; the log hears of the first and of each tenfold number.
+func (c *Client) doubt(err error) {
+	c.mu.Lock()
+	c.junk++
+	n := c.junk
+	c.mu.Unlock()
+	if metatrain.Notable(n) {
+		c.log.Warn("passed over an announcement", "count", n, "err", err)
+	}
 }
 
 // Close stops listening.

@@ -51,15 +51,21 @@ func newRig(t *testing.T) *rig {
 
 type answer func(op string, data []byte, reply func(msg any, payload []byte))
 
-// lead serves a term. found: it also answers those who search, announce: it says that it leads.
+// lead serves a term: beats by itself, the rest by handle. found: it also answers those who search, announce: it says
+// that it leads.
 func (r *rig) lead(term metatrain.Term, found, announce bool, handle answer) (stop func()) {
-	stopLead, _ := r.bus.Serve(metatrain.Subject("test", "lead", term.String(), "*"), func(subject string, data []byte, reply func([]byte)) {
-		handle(subject[strings.LastIndexByte(subject, '.')+1:], data, func(msg any, payload []byte) { reply(metatrain.EncodeFrame(msg, payload)) })
+	stopLead, _ := r.bus.Serve(metatrain.Subject("test", "lead", term.String(), "*"), func(subject, _ string, data []byte, reply func([]byte)) {
+		answer := func(msg any, payload []byte) { reply(metatrain.EncodeFrame(msg, payload)) }
+		if op := subject[strings.LastIndexByte(subject, '.')+1:]; op != "beat" {
+			handle(op, data, answer)
+			return
+		}
+		answer(metatrain.Ack{Term: term}, nil)
 	})
 	me := metatrain.EncodeFrame(metatrain.Announce{Term: term, Leader: term.String()}, nil)
 	stopFind := func() {}
 	if found {
-		stopFind, _ = r.bus.Serve("test.find", func(_ string, _ []byte, reply func([]byte)) { reply(me) })
+		stopFind, _ = r.bus.Serve("test.find", func(_, _ string, _ []byte, reply func([]byte)) { reply(me) })
 	}
 	if announce {
 		_ = r.bus.Publish("test.leader", me)
@@ -148,6 +154,28 @@ func TestG7_AnnouncementsOfNobodyDoNotHideTheLeader(t *testing.T) {
 		_ = r.bus.Publish("test.leader", data)
 		time.Sleep(10 * time.Millisecond)
 		r.expect(8)
+	}
+}
+
+// A flood of announcements of ever newer terms, of which none leads, cuts no request short.
+func TestG7_ForgedAnnouncementsDoNotCutRequestsShort(t *testing.T) {
+	r := newRig(t)
+	asked, open := make(chan string, 10), make(chan struct{})
+	r.lead(term(8), true, true, func(op string, _ []byte, reply func(any, []byte)) {
+		asked <- op
+		<-open
+		reply(metatrain.Answer{Term: term(8)}, nil)
+	})
+	got := make(chan metatrain.Answer)
+	go func() { a, _ := r.ask(r.ctx); got <- a }()
+	<-asked
+	for i := range int64(200) {
+		_ = r.bus.Publish("test.leader", metatrain.EncodeFrame(metatrain.Announce{Term: term(100 + i), Leader: "nobody"}, nil))
+	}
+	time.Sleep(50 * time.Millisecond) // for as long as it would take to ask again
+	close(open)
+	if a := <-got; a.Term != term(8) || len(asked) != 0 {
+		t.Errorf("answer of term %s after %d more requests, expected 8 to the first", a.Term, len(asked))
 	}
 }
 

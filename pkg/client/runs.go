@@ -47,7 +47,7 @@ const retryPause = 250 * time.Millisecond
 
 // Submit starts a run, or finds the one this spec under this name already is.
 func (c *Client) Submit(ctx context.Context, spec metatrain.RunSpec, fresh bool) (run metatrain.RunStatus, created bool, err error) {
-	a, err := c.answer(ctx, "submit", metatrain.Submit{Fresh: fresh, Token: rand.Text()}, metatrain.EncodeSpec(spec))
+	a, err := c.answer(ctx, "submit", metatrain.Submit{Fresh: fresh, Token: rand.Text(), User: c.User}, metatrain.EncodeSpec(spec))
 	if err != nil {
 		return run, false, fmt.Errorf("submit: %w", err)
 	}
@@ -62,6 +62,14 @@ func (c *Client) Control(ctx context.Context, run, action string) error {
 	_, err := c.answer(ctx, "control", metatrain.Control{Run: run, Action: action}, nil)
 	if err != nil {
 		return fmt.Errorf("%s run: %w", action, err)
+	}
+	return nil
+}
+
+// Weigh sets a run's share of the workers' time beside other runs: 1 to 1,000.
+func (c *Client) Weigh(ctx context.Context, run string, weight int) error {
+	if _, err := c.answer(ctx, "control", metatrain.Control{Run: run, Action: "weight", Weight: weight}, nil); err != nil {
+		return fmt.Errorf("weigh run: %w", err)
 	}
 	return nil
 }

@@ -52,9 +52,7 @@ func (m *Machine) commit(txn Txn, then func(rev int64)) {
 
 // stop ends this machine. Who waits for an answer is told to ask again, rather than left to wait (G5).
 func (m *Machine) stop(reason string, resign bool) {
-	for _, p := range m.polls {
-		m.reply(p.req, LeaseReply{Term: m.term})
-	}
+	m.polls.each(func(p *poll) { m.answer(p, nil) })
 	for _, req := range slices.Sorted(maps.Keys(m.open)) {
 		m.reply(req, Answer{Term: m.term, Error: "the coordinator reads its state again; ask again", Retry: true})
 	}

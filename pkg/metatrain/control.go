@@ -19,8 +19,8 @@ func (m *Machine) submit(req uint64, s Submit, payload []byte) {
 	}
 	there := m.runs[spec.RunID(generation)]
 	switch {
-	case len(s.Token) > 64:
-		m.reply(req, Answer{Term: m.term, Error: fmt.Sprintf("submit: token of %d characters, expected at most 64", len(s.Token))})
+	case len(s.Token) > 64 || len(s.User) > 64:
+		m.reply(req, Answer{Term: m.term, Error: fmt.Sprintf("submit: token of %d characters, user of %d, expected at most 64", len(s.Token), len(s.User))})
 		return
 	case there == nil:
 	case there.creating:
@@ -32,13 +32,17 @@ func (m *Machine) submit(req uint64, s Submit, payload []byte) {
 	default:
 		generation++
 	}
-	m.create(req, spec, generation, s.Token)
+	if why := m.quota(s.User, ""); why != "" {
+		m.reply(req, Answer{Term: m.term, Error: why})
+		return
+	}
+	m.create(req, spec, generation, s)
 }
 
 // create puts the spec to the store before the transaction that starts the run.
-func (m *Machine) create(req uint64, spec RunSpec, generation int, token string) {
+func (m *Machine) create(req uint64, spec RunSpec, generation int, s Submit) {
 	id := spec.RunID(generation)
-	r := &run{id: id, spec: spec, specBytes: EncodeSpec(spec), digest: spec.Digest(), creating: true, creators: []uint64{req}}
+	r := &run{id: id, spec: spec, specBytes: EncodeSpec(spec), digest: spec.Digest(), creating: true, user: s.User, creators: []uint64{req}}
 	m.runs[id] = r
 	answer := func(a Answer) {
 		for _, req := range r.creators {
@@ -49,10 +53,10 @@ func (m *Machine) create(req uint64, spec RunSpec, generation int, token string)
 	m.put(SpecObject(id), r.specBytes, func(d Done) {
 		switch d.Outcome {
 		case OK:
-			m.begun(r, token, answer)
+			m.begun(r, s, answer)
 		case Conflict: // left by a creation that came to nothing, with other paths or saving habits
 			delete(m.runs, id)
-			m.create(req, spec, generation+1, token)
+			m.create(req, spec, generation+1, s)
 		default:
 			delete(m.runs, id)
 			answer(Answer{Term: m.term, Error: "store the spec: " + d.Text})
@@ -60,8 +64,8 @@ func (m *Machine) create(req uint64, spec RunSpec, generation int, token string)
 	})
 }
 
-func (m *Machine) begun(r *run, token string, answer func(Answer)) {
-	status := StatusRecord{State: Active, Created: m.clock.Wall, Token: token}
+func (m *Machine) begun(r *run, s Submit, answer func(Answer)) {
+	status := StatusRecord{State: Active, Created: m.clock.Wall, Token: s.Token, User: s.User}
 	m.enqueue(func() (Txn, bool) {
 		return Txn{
 			Expect: []Expect{{specKey(r.id), 0}, {statusKey(r.id), 0}},
@@ -75,23 +79,29 @@ func (m *Machine) begun(r *run, token string, answer func(Answer)) {
 	})
 }
 
-// control cancels, pauses or resumes a run. The answer comes when the transaction happened. To ask for the state that
+// control cancels, pauses, resumes or weighs a run. The answer comes when the transaction happened. To ask for the state that
 // a run is in already is success, so that a request whose answer was lost can be repeated.
 func (m *Machine) control(req uint64, c Control) {
 	answer := func(err string) { m.reply(req, Answer{Term: m.term, Run: c.Run, Error: err}) }
 	next, known := map[string]RunState{"cancel": Cancelled, "pause": Paused, "resume": Active}[c.Action]
 	r := m.runs[c.Run]
 	switch {
-	case !known:
-		answer(fmt.Sprintf("unknown action %q, expected cancel, pause or resume", c.Action))
+	case !known && c.Action != "weight":
+		answer(fmt.Sprintf("unknown action %q, expected cancel, pause, resume or weight", c.Action))
 	case r == nil || r.creating:
 		answer(fmt.Sprintf("no run %q; `warmstart runs ls` lists them", c.Run))
 	case r.broken != nil:
 		answer(r.broken.Error())
+	case c.Action == "weight":
+		m.weigh(r, c.Weight, answer)
 	default:
 		m.change(r, next, "", func() {
 			if state := r.status.val.State; state != next {
-				answer(fmt.Sprintf("run %s is %s: cannot %s it", c.Run, state, c.Action))
+				why := ""
+				if state.may(next) {
+					why = m.quota(r.status.val.User, r.id)
+				}
+				answer(cmp.Or(why, fmt.Sprintf("run %s is %s: cannot %s it", c.Run, state, c.Action)))
 				return
 			}
 			answer("")
@@ -99,8 +109,11 @@ func (m *Machine) control(req uint64, c Control) {
 	}
 }
 
-// maxListed is how many runs, the latest, fit one answer.
-const maxListed = 200
+// maxListed is how many runs, the latest, fit one answer, and maxWorkers how many workers, by id.
+const (
+	maxListed  = 200
+	maxWorkers = 1500
+)
 
 func (m *Machine) question(req uint64, q Question) {
 	a := Answer{Term: m.term}
@@ -117,10 +130,10 @@ func (m *Machine) question(req uint64, q Question) {
 	})
 	a.Runs = a.Runs[max(0, len(a.Runs)-maxListed):]
 	for _, w := range m.workers {
-		a.Workers = append(a.Workers, WorkerStatus{ID: w.id, Host: w.hello.Host, Class: w.hello.Class, Bits: w.bits, Leases: len(w.leases),
-			SilentMS: m.clock.Mono - w.seen, Tasks: w.tasks})
+		a.Workers = append(a.Workers, w.status(m.clock.Mono))
 	}
 	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
+	a.Workers = a.Workers[:min(len(a.Workers), maxWorkers)]
 	m.reply(req, a)
 }
 

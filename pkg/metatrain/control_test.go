@@ -1,6 +1,7 @@
 package metatrain
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -97,7 +98,7 @@ func TestControl_CancelledStaysCancelled(t *testing.T) {
 			t.Errorf("answer %q", e)
 		}
 	}
-	if e := hear[Answer](g, Control{g.plan.id, "cancel"}, nil).Error; e != "" {
+	if e := hear[Answer](g, Control{Run: g.plan.id, Action: "cancel"}, nil).Error; e != "" {
 		t.Errorf("the same request repeated: %s", e)
 	}
 	if _, l := g.poll("w"); l != nil {
@@ -124,7 +125,7 @@ func TestControl_PauseAndResume(t *testing.T) {
 	if r := g.run(); r.phase == nil || r.status.val.Ended != 0 || r.phase.work.Step != 2 {
 		t.Errorf("resumed: %+v, %+v", r.status.val, r.phase)
 	}
-	for _, c := range []Control{{"nobody", "pause"}, {g.plan.id, "stop"}} {
+	for _, c := range []Control{{Run: "nobody", Action: "pause"}, {Run: g.plan.id, Action: "stop"}, {Run: g.plan.id, Action: "weight"}} {
 		if a := hear[Answer](g, c, nil); a.Error == "" {
 			t.Errorf("%+v: %+v", c, a)
 		}
@@ -226,7 +227,7 @@ func TestG7_UnreadableRunIsLeftAlone(t *testing.T) {
 	if len(a.Runs) != 1 || !strings.Contains(a.Runs[0].Note, "later") {
 		t.Errorf("%+v", a)
 	}
-	if a := hear[Answer](g, Control{"odd", "cancel"}, nil); a.Error == "" || len(g.commits) > 0 {
+	if a := hear[Answer](g, Control{Run: "odd", Action: "cancel"}, nil); a.Error == "" || len(g.commits) > 0 {
 		t.Errorf("%+v, commits %v", a, g.commits)
 	}
 }
@@ -266,5 +267,18 @@ func TestG2_TwoPublicationsUnderOneName(t *testing.T) {
 	v := read[VersionsRecord](g.keys[versionsKey("base")].Value).Versions
 	if len(v) != 2 || v[0].N != 1 || v[1].N != 2 || !v[0].Published || !v[1].Published {
 		t.Errorf("%+v", v)
+	}
+}
+
+// An answer fits a frame's header however many workers there are.
+func TestG6_AnswerNamesWorkersWithinAFrame(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	g.submit()
+	for i := range 3 * maxWorkers {
+		g.poll(fmt.Sprintf("worker-of-a-host-with-a-name-%d", i))
+	}
+	a := hear[Answer](g, Question{}, nil)
+	if frame := EncodeFrame(a, nil); len(a.Workers) != maxWorkers || len(frame) > MaxHeader {
+		t.Errorf("found %d workers in a header of %d bytes, expected %d in at most %d", len(a.Workers), len(frame), maxWorkers, MaxHeader)
 	}
 }

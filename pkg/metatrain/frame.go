@@ -48,14 +48,25 @@ func DecodeFrame(data []byte, header any) ([]byte, error) {
 	if n > MaxHeader || int(n) > len(data)-4 {
 		return nil, fmt.Errorf("%w: header of %d bytes in a message of %d, expected at most %d", ErrFrame, n, len(data), min(MaxHeader, len(data)-4))
 	}
-	if err := json.Unmarshal(data[4:4+n], header); err != nil {
-		return nil, fmt.Errorf("%w: header: %v", ErrFrame, err)
+	if head := data[4 : 4+n]; !decodeQuick(head, header) {
+		if err := json.Unmarshal(head, header); err != nil {
+			return nil, fmt.Errorf("%w: header: %v", ErrFrame, err)
+		}
 	}
 	payload := data[4+n:]
 	if len(payload) > MaxChunk {
 		return nil, fmt.Errorf("%w: payload of %d bytes, expected at most %d", ErrFrame, len(payload), MaxChunk)
 	}
 	return payload, nil
+}
+
+// Notable says whether the n-th message refused from one source is worth a line in a log: the first, and each tenfold
+// number, so that whoever sends nonsense does not fill it.
+func Notable(n int) bool {
+	for n > 0 && n%10 == 0 {
+		n /= 10
+	}
+	return n == 1
 }
 
 // clip bounds a text that is kept, at a rune's border.
@@ -80,11 +91,17 @@ func EncodeFloats(v []float32) []byte {
 }
 
 // DecodeFloats reads a vector of want values and refuses NaN and infinities, which must never reach a base model (G7).
-func DecodeFloats(data []byte, want int) ([]float32, error) {
+func DecodeFloats(data []byte, want int) ([]float32, error) { return decodeFloats(data, want, nil) }
+
+// decodeFloats is DecodeFloats into spare, where that is as long.
+func decodeFloats(data []byte, want int, spare []float32) ([]float32, error) {
 	if len(data)%4 != 0 || len(data)/4 != want {
 		return nil, fmt.Errorf("%w: vector of %d bytes, expected %d (%d float32)", ErrFrame, len(data), 4*want, want)
 	}
-	out := make([]float32, want)
+	out := spare
+	if len(out) != want {
+		out = make([]float32, want)
+	}
 	if littleEndian {
 		copy(memory(out), data)
 	} else {

@@ -13,25 +13,20 @@ type worker struct {
 	seen   int64
 	joined int64
 	tasks  int64 // contributed
-	// bits and skills are those of its first hello: they belong to a life.
+	// bits, class and skills are those of its first hello: they belong to a life.
 	bits   string
+	class  string
 	skills Skills
 	unable map[string]string // runs it said it can do no work of, and why
+	// leaving: it drains and gets nothing more.
+	leaving bool
 	// home is the shard it began step homeStep with: the next step's is granted to it first, whose tasks it may have drawn
 	// already.
 	home     int
 	homeStep int64
+	freed    int64 // Mono at which it last came to the end of a lease
+	poll     *poll // its request for work, nil while it has none here
 }
-
-// poll is a worker waiting for work: a request the machine has not answered yet.
-type poll struct {
-	req    uint64
-	worker *worker
-	until  int64
-}
-
-// spare says that the worker holds a lease already: another one would be a prefetch.
-func (p poll) spare() bool { return len(p.worker.leases) > 0 }
 
 // maxHolding is how many leases a worker holds: one at work, one fetched ahead.
 const maxHolding = 2
@@ -44,7 +39,7 @@ func (m *Machine) hello(req uint64, h Hello) {
 	}
 	w := m.workers[h.Worker]
 	if w == nil {
-		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, skills: h.Skills, homeStep: -1}
+		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, class: h.Class, skills: h.Skills, homeStep: -1}
 		m.workers[h.Worker] = w
 	}
 	if h.Seq != 0 && h.Seq <= w.hello.Seq { // repeated or overtaken on the way: what it says of leases is out of date
@@ -58,18 +53,12 @@ func (m *Machine) hello(req uint64, h Hello) {
 			m.release(l)
 		}
 	}
-	m.polls = slices.DeleteFunc(m.polls, func(p poll) bool {
-		if p.worker != w {
-			return false
-		}
-		m.reply(p.req, LeaseReply{Term: m.term}) // one poll a worker: the older one is answered
-		return true
-	})
 	if len(w.leases) >= maxHolding {
+		m.dismiss(w)
 		m.reply(req, LeaseReply{Term: m.term})
 		return
 	}
-	m.polls = append(m.polls, poll{req, w, m.clock.Mono + min(max(h.WaitMS, 0), 30_000)})
+	m.await(req, w, m.clock.Mono+min(max(h.WaitMS, 0), 30_000))
 }
 
 // refusal names why a worker can do nothing here.
@@ -88,48 +77,65 @@ func refusal(h Hello) string {
 	return ""
 }
 
-// grant answers polls while there is work: idle workers before those that would fetch ahead, each in order of arrival.
+// grant answers polls while there is work.
 func (m *Machine) grant() {
-	if len(m.polls) == 0 {
-		return
+	if m.offers() {
+		m.look()
 	}
+}
+
+// look goes through all polls: idle workers before those that would fetch ahead, each in order of arrival.
+func (m *Machine) look() {
+	idle := map[*run]int{}
 	for _, spare := range []bool{false, true} {
-		m.polls = slices.DeleteFunc(m.polls, func(p poll) bool {
+		m.polls.each(func(p *poll) {
 			if p.spare() != spare {
-				return false
+				return
 			}
-			l := m.pick(p)
-			if l == nil {
-				return false
+			if l := m.pick(p, idle); l != nil {
+				m.answer(p, []Lease{l.Lease})
 			}
-			m.reply(p.req, LeaseReply{Term: m.term, Leases: []Lease{l.Lease}})
-			return true
 		})
 	}
 }
 
-// pick takes the next run in turn that has work for this worker.
-func (m *Machine) pick(p poll) *lease {
-	for turn, id := range m.order {
+// pick takes the first run in order that has work for this worker. idle keeps what it counts.
+func (m *Machine) pick(p *poll, idle map[*run]int) *lease {
+	for _, id := range m.order {
 		r := m.runs[id]
-		if r.phase == nil || r.phase.deciding || r.unfit(p.worker) != "" {
+		if r.phase == nil || r.phase.deciding || m.outage(r) || r.unfit(p.worker) != "" {
 			continue
 		}
 		i := r.phase.pending(p.worker, m.clock.Mono)
 		if i < 0 && !p.spare() {
 			i = m.late(r, p.worker)
 		}
-		if i < 0 || p.spare() && r.phase.open() <= m.idle(r) {
+		if p.spare() && (i < 0 || !m.beyondIdle(r, idle)) {
+			return nil // what comes next of this run must not wait behind work of those whose turn is later
+		}
+		if i < 0 {
 			continue
 		}
-		m.order = append(slices.Delete(slices.Clone(m.order), turn, turn+1), id)
 		return m.lease(r, i, p.worker)
 	}
 	return nil
 }
 
-// idle is how many workers that may do the run's work, heard of lately, hold nothing: at the end of a step what is left
+// beyondIdle says that there is more to do than the workers who hold nothing can take: at the end of a step what is left
 // is for them, not for those who would fetch it ahead.
+func (m *Machine) beyondIdle(r *run, idle map[*run]int) bool {
+	if r.phase.open > len(m.workers) {
+		return true
+	}
+	n, counted := idle[r]
+	if !counted { // once a grant: those it serves meanwhile hold leases already
+		n = m.idle(r)
+		idle[r] = n
+	}
+	return r.phase.open > n
+}
+
+// idle is how many workers that may do the run's work, heard of lately, hold nothing.
 func (m *Machine) idle(r *run) int {
 	n := 0
 	for _, w := range m.workers {
@@ -140,11 +146,13 @@ func (m *Machine) idle(r *run) int {
 	return n
 }
 
-// patience is how long a lease of a shard lasts: twenty times what was observed, and longer each time one ran out.
-func (m *Machine) patience(r *run, i int) int64 {
+// patience is how long a lease of a shard lasts: twenty times what was observed, of this worker where it is slower than
+// others, and longer each time one ran out.
+func (m *Machine) patience(r *run, i int, w *worker) int64 {
 	p := r.phase
 	wait := m.cfg.FirstDeadlineMS
 	if micros := r.micros[p.work.Kind]; micros > 0 {
+		micros = max(micros, r.pace(w, p.work.Kind))
 		lo, hi := Node{p.level, i}.Span(p.tasks)
 		wait = max(5_000, int64(20*float64(hi-lo)*micros/1000))
 	}
@@ -152,7 +160,7 @@ func (m *Machine) patience(r *run, i int) int64 {
 }
 
 func (m *Machine) lease(r *run, i int, w *worker) *lease {
-	p, wait := r.phase, m.patience(r, i)
+	p, wait := r.phase, m.patience(r, i, w)
 	work := p.work
 	work.Node = Node{p.level, i}
 	l := &lease{
@@ -160,11 +168,12 @@ func (m *Machine) lease(r *run, i int, w *worker) *lease {
 		run:   r, phase: p, worker: w, granted: m.clock.Mono, deadline: m.clock.Mono + wait,
 	}
 	l.Pooled = p.pooledDigest
-	m.leases[l.ID], w.leases[l.ID] = l, l
+	m.holds(l, true)
 	if work.Kind == Train && work.Step != w.homeStep {
 		w.home, w.homeStep = i, work.Step
 	}
-	p.shards[i].leases = append(p.shards[i].leases, l)
+	p.lend(l)
+	m.chargeLease(l)
 	return l
 }
 
@@ -173,9 +182,12 @@ func (m *Machine) beat(b Beat) (drop []uint64) {
 	w := m.workers[b.Worker]
 	if w != nil {
 		w.seen = m.clock.Mono
+		if b.Leaving {
+			m.leave(w)
+		}
 		for _, l := range w.leases {
-			if !slices.Contains(b.Leases, l.ID) && m.clock.Mono-l.granted > 2*m.cfg.BeatMS {
-				m.release(l) // the grant never reached it
+			if !slices.Contains(b.Leases, l.ID) && (w.leaving || m.clock.Mono-l.granted > 2*m.cfg.BeatMS) {
+				m.release(l) // handed back, or the grant never reached it
 			}
 		}
 	}
@@ -187,30 +199,37 @@ func (m *Machine) beat(b Beat) (drop []uint64) {
 	return drop
 }
 
+// leave takes a worker's word that it goes: what it waits for is answered, and nothing more is granted to this life.
+func (m *Machine) leave(w *worker) {
+	w.leaving = true
+	m.dismiss(w)
+}
+
 func (m *Machine) expirePolls() {
-	m.polls = slices.DeleteFunc(m.polls, func(p poll) bool {
-		if m.clock.Mono < p.until {
-			return false
+	m.polls.each(func(p *poll) {
+		if m.clock.Mono >= p.until {
+			m.answer(p, nil)
 		}
-		m.reply(p.req, LeaseReply{Term: m.term})
-		return true
 	})
 }
 
-// expireWorkers frees leases that three beats in a row did not speak for, and forgets workers not heard of for ten. A
-// worker that waits for an answer of ours need not beat: silence counts from the grant.
+// expireWorkers frees leases that three beats in a row did not speak for, and forgets workers not heard of for ten, those that left for three.
+// A worker that waits for an answer of ours need not beat: silence counts from the grant.
 func (m *Machine) expireWorkers() {
-	polling := map[*worker]bool{}
-	for _, p := range m.polls {
-		polling[p.worker] = true
-	}
 	for id, w := range m.workers {
+		if m.clock.Mono-w.seen <= 3*m.cfg.BeatMS {
+			continue
+		}
 		for _, l := range w.leases {
 			if m.clock.Mono-max(w.seen, l.granted) > 3*m.cfg.BeatMS {
 				m.release(l)
 			}
 		}
-		if m.clock.Mono-w.seen > 10*m.cfg.BeatMS && len(w.leases) == 0 && !polling[w] {
+		silence := 10 * m.cfg.BeatMS
+		if w.leaving { // a hello of its, overtaken, may still come
+			silence = 3 * m.cfg.BeatMS
+		}
+		if m.clock.Mono-w.seen > silence && len(w.leases) == 0 && w.poll == nil {
 			delete(m.workers, id)
 		}
 	}

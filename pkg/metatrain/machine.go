@@ -18,6 +18,11 @@ type Config struct {
 	BeatMS int64
 	// FirstDeadlineMS is the deadline of a lease before any duration was observed. Default 120 s.
 	FirstDeadlineMS int64
+	// MaxStoreOutageMS bounds how far a run trains on while its state cannot be made durable: from then on its work is
+	// granted to nobody until the store takes it. Default 10 minutes.
+	MaxStoreOutageMS int64
+	// MaxRunsPerUser bounds the active runs of one user, as Submit names them; 0 = as many as they like.
+	MaxRunsPerUser int
 	// AfterID is LastID of the machine this one replaces under the same term.
 	AfterID uint64
 }
@@ -25,6 +30,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Window = cmp.Or(c.Window, 256<<20)
 	c.BeatMS = cmp.Or(c.BeatMS, 500)
+	c.MaxStoreOutageMS = cmp.Or(c.MaxStoreOutageMS, 600_000)
 	c.FirstDeadlineMS = cmp.Or(c.FirstDeadlineMS, 120_000)
 	return c
 }
@@ -40,10 +46,11 @@ type Machine struct {
 	waiting map[uint64]func(Done)
 
 	runs     map[string]*run
-	order    []string // run ids, in the order they take turns
+	order    []string // run ids, who gets the next lease first
+	served   float64  // of the run that got the last lease: what it had used
 	versions map[string]*cell[VersionsRecord]
 	workers  map[string]*worker
-	polls    []poll
+	polls    polls
 	leases   map[uint64]*lease
 	// queue holds transactions: one at a time, so that each expects the revisions that the one before left.
 	queue      []func()

@@ -39,8 +39,13 @@ type Hello struct {
 	// Bits is what the results are computed by: Contract, which "" means too, or BitsNone, which only runs with bits: any take.
 	Bits   string `json:"bits,omitempty"`
 	Skills Skills `json:"skills,omitzero"`
-	Class  string `json:"class,omitempty"` // cpu, gpu
+	Class  string `json:"class,omitempty"` // cpu, gpu, or a name of its operator's; a run may ask for one
 	Engine string `json:"engine,omitempty"`
+	// Memory is how many bytes this slot may use, 0 = as many as there are. Slots is how many its process has, each a
+	// worker of its own. Release is the build it runs. All three are for people.
+	Memory  int64  `json:"memory,omitempty"`
+	Slots   int    `json:"slots,omitempty"`
+	Release string `json:"release,omitempty"`
 	// Holding lists leases in hand: the next one is a prefetch.
 	Holding []uint64 `json:"holding,omitempty"`
 	// Seq counts this worker's hellos from 1, so that a repeated or overtaken one is told from the latest. 0: not counted.
@@ -147,6 +152,9 @@ type Failure struct {
 type Beat struct {
 	Worker string   `json:"worker"`
 	Leases []uint64 `json:"leases"`
+	// Leaving: the worker goes. It is granted nothing more; a lease that is not listed goes to another at once and counts
+	// against nobody; when it holds none it is forgotten.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 // Ack answers a beat or a failure. Drop lists leases that are no longer wanted.
@@ -203,12 +211,16 @@ type Submit struct {
 	Fresh bool `json:"fresh,omitempty"`
 	// Token makes a fresh start happen once, however often its request arrives: up to 64 characters of the sender's choice.
 	Token string `json:"token,omitempty"`
+	// User is who asks, as the asker says it: NATS names nobody to who answers. Quotas count by it, so they hold among
+	// people who agree on them, not against one who lies.
+	User string `json:"user,omitempty"`
 }
 
-// Control changes a run: cancel, pause, resume.
+// Control changes a run: cancel, pause, resume, weight.
 type Control struct {
 	Run    string `json:"run"`
 	Action string `json:"action"`
+	Weight int    `json:"weight,omitempty"` // the new one, 1 to 1,000 (weight only)
 }
 
 // Answer answers Submit, Control and questions about runs.

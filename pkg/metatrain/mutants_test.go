@@ -14,6 +14,10 @@ type mutant struct{ name, file, old, new string }
 
 // mutants each break one guarantee. The text must be found exactly once, so that the list stays true.
 var mutants = []mutant{
+	{"rebuilt at the highest step, of before a rewind", "rebuild.go",
+		"cmp.Compare(c.Rewinds, best.Rewinds), cmp.Compare(c.Step, best.Step)", "cmp.Compare(c.Step, best.Step)"},
+	{"a coordinator leads by the etcd that was given up", "epoch.go",
+		"case e.Epoch < store:", "case false:"},
 	{"sum in order of arrival", "tree.go",
 		"for root := RootLevel(t.n); d.Level < root;", "lo, hi := d.Span(t.n)\n\tcount, sums := Node{-1, 0}, Node{-1, 1}\n\tcovered := t.held[count].Tasks + hi - lo\n\tt.held[count] = Partial{Tasks: covered}\n\tp = Join(t.held[sums], p)\n\tt.held[sums] = p\n\treturn p, covered == t.n\n\tfor root := RootLevel(t.n); d.Level < root;"},
 	{"lone child doubled", "tree.go",
@@ -118,6 +122,36 @@ var mutants = []mutant{
 		"s.Results = r.phase.chain(s.Results)", "s.Results = r.phase.chain(\"\")"},
 	{"a version's number has two contents", "publish.go",
 		"&& v.Content == content", ""},
+	{"a poll is passed over once its worker is idle again", "poll.go",
+		"case before > 0 && after == 0:", "case false:"},
+	{"the ledger loses count of what nobody does", "phase.go",
+		"if !sh.done && len(sh.leases) == 0 {\n\t\tp.open++", "if false {\n\t\tp.open++"},
+	{"memory of a sum that goes on is given to the next result", "tree.go",
+		"t.spare(right.Vec)", "t.spare(left.Vec)"},
+	{"nobody looks for late shards", "poll.go",
+		"p.open > 0 || m.polls.idle > 0 && m.searches(r)", "p.open > 0"},
+	{"a worker that leaves is granted more", "outside.go",
+		"if w.leaving {", "if false {"},
+	{"what a leaving worker hands back waits for its silence", "ledger.go",
+		"(w.leaving || m.clock.Mono-l.granted > 2*m.cfg.BeatMS)", "m.clock.Mono-l.granted > 2*m.cfg.BeatMS"},
+	{"weights count for nothing", "share.go",
+		"r.used += micros / float64(r.weight())", "r.used += micros"},
+	{"work of any class of worker", "outside.go",
+		"class != \"\" && class != w.class", "false"},
+	{"a pause makes room for one run more than the quota", "run.go",
+		` || state == Active && m.quota(next.User, r.id) != ""`, ""},
+	{"shards are late by their peers' pace alone", "pace.go",
+		"own == 0 {", "true {"},
+	{"copies wait for three times the usual", "pace.go",
+		"overdue = 1.25", "overdue = 3.0"},
+	{"copies without end", "pace.go",
+		"failed || len(sh.leases) != 1 {", "failed || len(sh.leases) == 0 {"},
+	{"an outage of the store has no limit", "save.go",
+		"m.clock.Mono-r.unsaved > m.cfg.MaxStoreOutageMS", "false"},
+	{"a state that could not be put is not tried again", "save.go",
+		"r.saving, r.nextSave, r.saveAt = false, s, m.clock.Mono+saveAgain", "r.saving = false"},
+	{"an outage is thought over while a newer state waits", "save.go",
+		"if r.unsaved = 0; r.nextSave != nil {", "if r.unsaved = 0; false {"},
 	{"a load that failed is not tried again", "run.go",
 		"if r.retry != 0 && m.clock.Mono >= r.retry {", "if false {"},
 }
@@ -169,7 +203,7 @@ func (m mutant) run(t *testing.T) (out string, err error) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-short", ".")
-	cmd.Env = append(os.Environ(), "WARMSTART_MUTANT=1", "WARMSTART_SIM_SEEDS=300")
+	cmd.Env = append(os.Environ(), "WARMSTART_MUTANT=1", "WARMSTART_SIM_SEEDS=1000")
 	data, err := cmd.CombinedOutput()
 	return string(data), err
 }

@@ -53,6 +53,9 @@ func (k *Skills) lack(s *RunSpec, kind Kind, track int) string {
 // unfit says why a worker may not do the work at hand, "" where it may.
 func (r *run) unfit(w *worker) string {
 	p := r.phase
+	if w.leaving {
+		return "is leaving"
+	}
 	why, known := p.unfit[w]
 	if known {
 		return why
@@ -60,6 +63,9 @@ func (r *run) unfit(w *worker) string {
 	why = w.skills.lack(&r.spec, p.work.Kind, p.work.Track)
 	if text, said := w.unable[r.id]; said {
 		why = "cannot: " + text
+	}
+	if class := r.spec.Workers.Class; class != "" && class != w.class {
+		why = fmt.Sprintf("is of class %q, and this run asks for %q", w.class, class)
 	}
 	if w.bits == BitsNone && !r.spec.OutsideG1() {
 		why = fmt.Sprintf("gives bits none, and this run takes %s", Contract)
@@ -92,6 +98,12 @@ func (m *Machine) hands(r *run) int {
 
 // misfit words what a run waits for that no worker known may work on (G5).
 func (m *Machine) misfit(r *run) string {
+	if len(m.workers) == 0 {
+		if class := r.spec.Workers.Class; class != "" {
+			return fmt.Sprintf("a worker of class %q (none is known, of any class)", class)
+		}
+		return "a worker (none is known)"
+	}
 	first := m.workers[slices.Min(slices.Collect(maps.Keys(m.workers)))]
 	return fmt.Sprintf("another worker (of %d known none can: %s %s)", len(m.workers), first.id, r.unfit(first))
 }

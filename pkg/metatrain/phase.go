@@ -17,6 +17,7 @@ type phase struct {
 	level  int
 	shards []shard
 	next   int // no shard below is pending
+	open   int // shards that nobody does
 	done   int
 	tree   *Tree
 	began  int64
@@ -25,7 +26,7 @@ type phase struct {
 	// deciding: a decision about this phase is on its way to the record. No result counts until it is there, or one
 	// more would end a step that the record says went otherwise.
 	deciding bool
-	scanned  int64 // Mono of the last search for late shards that found none
+	search   int64 // Mono before which nobody searches for late shards
 
 	unfit map[*worker]string // why a worker may not do this work, "" where it may
 }
@@ -55,11 +56,13 @@ type lease struct {
 // begin starts a phase. A theta no worker can have yet is broadcast.
 func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 	m.dropPhase(r)
+	m.settlePace(r, kind)
 	s := &r.state
 	p := &phase{
 		work:  Work{Run: r.id, Spec: r.digest, Kind: kind, Track: s.Track, Step: s.Step, Decisions: r.decisions.val.Digest()},
 		tasks: tasks, skip: r.skips(kind, s.Track, s.Step), tree: NewTree(tasks), began: m.clock.Mono, unfit: map[*worker]string{},
 	}
+	p.tree.spare = r.spare
 	if kind == Evaluate {
 		p.work.Track, p.work.Step = 0, s.BestSteps[0]
 		if len(s.Bests) > 1 {
@@ -76,6 +79,7 @@ func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 	r.phase = p
 	p.level = m.shardLevel(r, kind, tasks)
 	p.shards = make([]shard, NodesAt(p.level, tasks))
+	p.open = len(p.shards)
 }
 
 // Work sizes a shard aims at, in microseconds: not so small that the round trip shows, not so large that a death costs much.
@@ -119,11 +123,33 @@ func (m *Machine) dropPhase(r *run) {
 
 // release takes a lease out of the ledger; its shard is pending again unless done or copied.
 func (m *Machine) release(l *lease) {
-	delete(m.leases, l.ID)
-	delete(l.worker.leases, l.ID)
-	sh := &l.phase.shards[l.Work.Node.Index]
+	m.holds(l, false)
+	p := l.phase
+	sh := &p.shards[l.Work.Node.Index]
 	sh.leases = slices.DeleteFunc(sh.leases, func(o *lease) bool { return o == l })
-	l.phase.next = min(l.phase.next, l.Work.Node.Index)
+	if !sh.done && len(sh.leases) == 0 {
+		p.open++
+		p.next = min(p.next, l.Work.Node.Index)
+	}
+}
+
+// lend notes a lease of a shard.
+func (p *phase) lend(l *lease) {
+	sh := &p.shards[l.Work.Node.Index]
+	if len(sh.leases) == 0 {
+		p.open--
+	}
+	sh.leases = append(sh.leases, l)
+	p.search = min(p.search, l.lateAt(l.granted))
+}
+
+// settle notes that a shard is done.
+func (p *phase) settle(sh *shard) {
+	if len(sh.leases) == 0 {
+		p.open--
+	}
+	sh.done = true
+	p.done++
 }
 
 // pending finds a shard this worker may do that nobody does: the one it began the last step with, else the lowest.
@@ -152,45 +178,6 @@ func (p *phase) free(i int, w *worker, now int64) bool {
 	sh := &p.shards[i]
 	_, failed := sh.failed[w.id]
 	return !sh.done && len(sh.leases) == 0 && !failed && sh.rests <= now
-}
-
-// late finds a shard whose only lease, with another worker, has run for more than three times what was observed: a
-// copy on an idle worker has the same bits, and the first result wins.
-func (m *Machine) late(r *run, w *worker) int {
-	p, micros := r.phase, r.micros[r.phase.work.Kind]
-	if micros == 0 || m.clock.Mono-p.scanned < scanEvery {
-		return -1
-	}
-	for i := range p.shards {
-		sh := &p.shards[i]
-		if sh.done || len(sh.leases) != 1 || sh.leases[0].worker == w {
-			continue
-		}
-		if _, failed := sh.failed[w.id]; failed {
-			continue
-		}
-		lo, hi := Node{p.level, i}.Span(p.tasks)
-		expected := int64(float64(hi-lo)*micros/1000) * int64(1+len(sh.leases[0].worker.leases))
-		if m.clock.Mono-sh.leases[0].granted > 3*expected+200 {
-			return i
-		}
-	}
-	p.scanned = m.clock.Mono
-	return -1
-}
-
-// scanEvery bounds, in milliseconds, how often the shards of a phase are searched for late ones.
-const scanEvery = 50
-
-// open is how many shards nobody does.
-func (p *phase) open() int {
-	n := 0
-	for i := p.next; i < len(p.shards); i++ {
-		if sh := &p.shards[i]; !sh.done && len(sh.leases) == 0 {
-			n++
-		}
-	}
-	return n
 }
 
 // lowest is the first shard not done.

@@ -73,6 +73,9 @@ type StatusRecord struct {
 	Version int      `json:"version,omitempty"` // of the published model
 	// Token is that of the request which started the run.
 	Token string `json:"token,omitempty"`
+	User  string `json:"user,omitempty"` // that it named
+	// Weight is the one last asked for, 0 where none was.
+	Weight int `json:"weight,omitempty"`
 }
 
 // PointerRecord is runs/<id>/pointer: the checkpoint that is durable. Ordered by (Rewinds, Step), it only rises.

@@ -21,6 +21,7 @@ func (m *Machine) result(res Result, payload []byte) ResultReply {
 		m.forget(res)
 		return answer(Stale, "no such work at hand")
 	}
+	m.observe(r, res)
 	p, node := r.phase, res.Work.Node
 	work := p.work
 	work.Node = node
@@ -79,7 +80,7 @@ func (m *Machine) hold(r *run, res Result, answer func(Verdict, string) ResultRe
 		return answer(Stale, "lower work comes first")
 	}
 	if l := m.leases[res.Lease]; l != nil && l.worker.id == res.Worker {
-		l.deadline = m.clock.Mono + m.patience(r, res.Work.Node.Index) // the wait is ours, not the worker's
+		l.deadline = m.clock.Mono + m.patience(r, res.Work.Node.Index, l.worker) // the wait is ours, not the worker's
 	}
 	return ResultReply{Term: m.term, Verdict: Hold, Reason: "window full", RetryMS: 20}
 }
@@ -121,7 +122,7 @@ func (m *Machine) check(r *run, res Result, payload []byte) (Partial, error) {
 		if res.Tasks == 0 {
 			want = 0
 		}
-		part.Vec, err = DecodeFloats(payload, want)
+		part.Vec, err = decodeFloats(payload, want, r.unspare())
 	case Evaluate:
 		_, err = decodeTable(payload)
 	}
@@ -191,22 +192,17 @@ func DecodeLayout(layout string) ([]View, error) {
 // accept counts a result and, at the root of the tree, ends the phase.
 func (m *Machine) accept(r *run, sh *shard, res Result, part Partial) {
 	p := r.phase
-	sh.done = true
+	p.settle(sh)
 	if r.spec.OutsideG1() {
 		sh.mark = res.mark()
 	}
-	p.done++
 	for len(sh.leases) > 0 {
+		if l := sh.leases[0]; l.worker.id != res.Worker {
+			m.outrun(r, l)
+		}
 		m.release(sh.leases[0])
 	}
 	r.lastProgress = m.clock.Mono
-	if res.Tasks > 0 && res.Micros > 0 {
-		each := float64(res.Micros) / float64(res.Tasks)
-		if old := r.micros[p.work.Kind]; old > 0 {
-			each = old + (each-old)/8
-		}
-		r.micros[p.work.Kind] = each
-	}
 	if w := m.workers[res.Worker]; w != nil {
 		w.tasks += int64(res.Tasks)
 	}
@@ -244,6 +240,7 @@ func (m *Machine) complete(r *run, sum Partial, last Result) {
 			m.end(r, Failed, err.Error())
 			return
 		}
+		r.spare(sum.Vec)
 		m.saveIf(r, s.Step%r.spec.Checkpoint.Every == 0)
 	case Validate:
 		s.score(r.spec.Criterion(sum.Metrics, sum.Tasks))

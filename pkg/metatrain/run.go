@@ -27,16 +27,23 @@ type run struct {
 	broken   error // its keys cannot be read: it is left alone
 	creating bool
 	creators []uint64 // requests that wait for the creation
+	user     string   // who asked for the creation
+	used     float64  // microseconds of workers' time that it took, over its weight
 	saving   bool
 	nextSave *save
+	saveAt   int64 // Mono from which nextSave is to be tried again
+	unsaved  int64 // Mono of the oldest state that is to be durable and is not, 0 = none
+	held     bool  // no more work is granted: an outage of the store
 
-	micros       map[Kind]float64 // observed time per task, smoothed
-	lastProgress int64            // Mono of the last accepted result, or of the last object put for a publication
-	retry        int64            // Mono at which to load again, 0 = not to
+	micros       map[Kind]float64             // of a task: the median of paces
+	paces        map[Kind]map[*worker]float64 // microseconds that a task takes each worker
+	lastProgress int64                        // Mono of the last accepted result, or of the last object put for a publication
+	retry        int64                        // Mono at which to load again, 0 = not to
 	lastLoss     float64
 	rate         rate
-	evaluation   []byte // the table, once evaluated
-	note         string // what people should know: a resume that passed something over, a store that fails
+	spares       [][]float32 // vectors done with, for results to come
+	evaluation   []byte      // the table, once evaluated
+	note         string      // what people should know: a resume that passed something over, a store that fails
 }
 
 func (r *run) read(kv KV, field string) error {
@@ -62,7 +69,8 @@ func (r *run) active() bool { return r.status.val.State == Active }
 // load brings the run's last durable state back; without a checkpoint it starts at theta_0.
 func (m *Machine) load(r *run) {
 	m.rest(r)
-	r.micros, r.lastProgress, r.state = map[Kind]float64{}, m.clock.Mono, State{}
+	r.micros, r.paces, r.lastProgress, r.state = map[Kind]float64{}, map[Kind]map[*worker]float64{}, m.clock.Mono, State{}
+	r.used = max(r.used, m.served)
 	if r.pointer.rev == 0 {
 		m.advance(r)
 		return
@@ -74,8 +82,29 @@ func (m *Machine) load(r *run) {
 func (m *Machine) rest(r *run) {
 	m.dropPhase(r)
 	r.life++
-	r.nextSave, r.evaluation, r.retry = nil, nil, 0
+	r.nextSave, r.evaluation, r.retry, r.spares, r.unsaved, r.held = nil, nil, 0, nil, 0, false
 	r.state.Theta, r.state.Opt, r.state.Best, r.state.Bests = nil, nil, nil, nil
+}
+
+// maxSpare bounds, in bytes, the memory that is kept for results to come: to take it anew costs more than to sum it.
+const maxSpare = 4 << 20
+
+// spare keeps the memory of a vector that is done with.
+func (r *run) spare(vec []float32) {
+	if 4*len(vec)*(len(r.spares)+1) <= maxSpare {
+		r.spares = append(r.spares, vec)
+	}
+}
+
+// unspare takes a vector kept, nil where there is none.
+func (r *run) unspare() []float32 {
+	n := len(r.spares)
+	if n == 0 {
+		return nil
+	}
+	vec := r.spares[n-1]
+	r.spares = r.spares[:n-1]
+	return vec
 }
 
 func (m *Machine) ask(r *run) {
@@ -107,6 +136,7 @@ func (m *Machine) loaded(r *run, d Done) {
 		m.end(r, Failed, fmt.Sprintf("resume: %v", err))
 		return
 	}
+	m.retain(r) // the leader before may have died on the way to it
 	// An older leader may have gone past a step before another one recorded a decision about it.
 	if made := ckpt.Meta[metaDecisions]; made != string(mustJSON(r.decisions.val.before(&r.state))) {
 		r.note = fmt.Sprintf("checkpoint %s was made under other decisions: starting again from theta_0", d.Key)
@@ -155,7 +185,7 @@ func (m *Machine) change(r *run, state RunState, reason string, then func()) {
 	var next StatusRecord
 	m.enqueue(func() (Txn, bool) {
 		next = r.status.val
-		if !next.State.may(state) {
+		if !next.State.may(state) || state == Active && m.quota(next.User, r.id) != "" {
 			then()
 			return Txn{}, false
 		}
@@ -185,6 +215,16 @@ func (m *Machine) watch(r *run) {
 	if r.retry != 0 && m.clock.Mono >= r.retry {
 		r.retry = 0
 		m.ask(r)
+	}
+	if !r.saving && r.nextSave != nil && m.clock.Mono >= r.saveAt {
+		m.saved(r)
+	}
+	if held := m.outage(r); held != r.held {
+		r.held = held
+		m.publishStatus(r, true)
+	}
+	if r.held { // it goes on by itself
+		r.lastProgress = m.clock.Mono
 	}
 	if idle := m.clock.Mono - r.lastProgress; idle > 1000*r.spec.StallSeconds {
 		r.lastProgress = m.clock.Mono // said once

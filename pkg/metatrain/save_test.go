@@ -188,6 +188,24 @@ func TestG4_LateRetentionTakesNothingNewer(t *testing.T) {
 	}
 }
 
+// A leader that died between the pointer and the deletion leaves a checkpoint too many, which the next one finds.
+func TestRetentionIsAskedForAgainByTheNextLeader(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	g.submit()
+	g.until(Train, 0)
+	g.steps(1)
+	g.put()
+	g.commit()
+	g.lead(Config{}, 8)
+	g.load()
+	for _, e := range g.others {
+		if d, ok := e.(DropCheckpoints); ok && d.Pointer == g.pointer().Key && d.Keep == 2 {
+			return
+		}
+	}
+	t.Errorf("found effects %+v, expected a plan of retention", g.others)
+}
+
 func TestState_RoundTrip(t *testing.T) {
 	spec := testSpec()
 	full := State{

@@ -187,6 +187,7 @@ func holdMachine(w *world, m *Machine) {
 			w.fail("%s holds %d leases", wk.id, len(wk.leases))
 		}
 	}
+	holdPolls(w, m)
 	for _, id := range m.order {
 		if r := m.runs[id]; r.phase != nil {
 			if err := holdPhase(m, r); err != nil {
@@ -196,19 +197,49 @@ func holdMachine(w *world, m *Machine) {
 	}
 }
 
+// holdPolls holds that the books of who waits are right, and that no poll was passed over that could have been granted.
+func holdPolls(w *world, m *Machine) {
+	live, idle := 0, 0
+	for _, p := range m.polls.list {
+		if p.worker == nil {
+			continue
+		}
+		if live++; !p.spare() {
+			idle++
+		}
+		if p.worker.poll != p || m.workers[p.worker.id] != p.worker {
+			w.fail("a poll of %s that the machine does not know of", p.worker.id)
+		}
+	}
+	if live != m.polls.live || idle != m.polls.idle {
+		w.fail("%d polls, %d of idle workers, the books say %d and %d", live, idle, m.polls.live, m.polls.idle)
+	}
+	if m.offers() {
+		return
+	}
+	if m.look(); len(m.effects) > 0 {
+		w.fail("left ungranted: %+v", m.take())
+	}
+}
+
 func holdPhase(m *Machine, r *run) error {
 	p := r.phase
 	if r.status.val.State != Active {
 		return fmt.Errorf("has work at hand and is %s", r.status.val.State)
 	}
-	prefix, done := 0, 0
+	prefix, done, open := 0, 0, 0
 	for i := range p.shards {
 		if p.shards[i].done {
 			done++
 			if prefix == i {
 				prefix++
 			}
+		} else if len(p.shards[i].leases) == 0 {
+			open++
 		}
+	}
+	if open != p.open {
+		return fmt.Errorf("%d shards that nobody does, the books say %d", open, p.open)
 	}
 	if done != p.done {
 		return fmt.Errorf("%d results counted for %d shards", p.done, done)

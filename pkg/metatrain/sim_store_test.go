@@ -16,6 +16,7 @@ type simStore struct {
 	w       *world
 	objects map[string][]byte
 	late    []func()        // writes that land when everything is over
+	down    int64           // nothing works until then
 	made    map[string]bool // checkpoints by run and step, where no decision can make two
 }
 
@@ -25,6 +26,8 @@ func (s *simStore) put(c *coord, key string, data []byte, done func(Done)) {
 	answer := func(after int64, d Done) { c.after(after, func() { done(d) }) }
 	failing := Done{Outcome: Failing, Text: "store unreachable"}
 	switch {
+	case s.down > w.now && !w.calm:
+		answer(500, failing)
 	case w.odds(0.05):
 		w.tell("write of %s fails", brief([]byte(key)))
 		answer(500, failing)

@@ -6,8 +6,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
@@ -40,20 +45,42 @@ func TestSimulation_SameBitsWhateverFails(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("WARMSTART_SIM_SEEDS")); err == nil {
 		seeds = n
 	}
-	ends := map[RunState]int{}
-	for seed := range uint64(seeds) {
-		w := simulate(seed, false)
-		if w.err != nil {
-			tellStory(t, seed)
-		}
-		for _, p := range w.runs {
-			ends[read[StatusRecord](w.etcd.keys[statusKey(p.id)].Value).State]++
-		}
+	ends, broken := simulateAll(uint64(seeds))
+	if len(broken) > 0 {
+		tellStory(t, slices.Min(broken))
 	}
 	t.Logf("%d seeds: runs %v", seeds, ends)
 	if seeds >= 200 && (ends[Finished] < seeds/2 || ends[Cancelled] == 0 || ends[Failed] == 0) {
 		t.Errorf("the worlds have become too tame or too rough to prove anything: %v", ends)
 	}
+}
+
+// simulateAll lives the seeds below n, as many side by side as there are processors, up to the first that breaks a claim.
+// It counts how runs ended.
+func simulateAll(n uint64) (ends map[RunState]int, broken []uint64) {
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // worlds are small and short
+	ends = map[RunState]int{}
+	var next atomic.Uint64
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		all.Go(func() {
+			for seed := next.Add(1) - 1; seed < n; seed = next.Add(1) - 1 {
+				w := simulate(seed, false)
+				mu.Lock()
+				if w.err != nil {
+					broken = append(broken, seed)
+					next.Store(n)
+				}
+				for _, p := range w.runs {
+					ends[read[StatusRecord](w.etcd.keys[statusKey(p.id)].Value).State]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	all.Wait()
+	return ends, broken
 }
 
 // tellStory lives a failing seed again and tells its last part.
@@ -95,14 +122,14 @@ func newWorld(seed uint64) *world {
 	w.store = &simStore{w: w, objects: map[string][]byte{}, made: map[string]bool{}}
 	w.stubborn = w.rng.IntN(4) == 0
 	w.client = &simClient{proc: proc{w: w, name: "client", up: true}}
-	cfg := Config{ShardTasks: []int{0, 0, 1, 2, 4}[w.upTo(4)], FirstDeadlineMS: 3000, Window: []int{0, 1, 30, 60}[w.upTo(3)]}
+	cfg := Config{ShardTasks: []int{0, 0, 1, 2, 4}[w.upTo(4)], FirstDeadlineMS: 3000, Window: []int{0, 1, 30, 60}[w.upTo(3)], MaxStoreOutageMS: []int64{0, 1500}[w.upTo(1)]}
 	for i := range 2 + w.upTo(1) {
 		trust := []int64{leaseTTL - 300, leaseTTL + 2000}[w.upTo(1)]
 		w.coords = append(w.coords, &coord{proc: proc{w: w, name: fmt.Sprint("coordinator", i)}, cfg: cfg, trust: trust})
 	}
 	for i := range 1 + w.upTo(3) {
 		kind := []string{"sound", "frail"}[w.upTo(1)]
-		w.workers = append(w.workers, &simWorker{proc: proc{w: w, name: fmt.Sprint("worker", i)}, kind: kind, pace: 5 + w.upTo(80), liar: w.rng.IntN(3) == 0})
+		w.workers = append(w.workers, &simWorker{proc: proc{w: w, name: fmt.Sprint("worker", i)}, kind: kind, pace: 5 + w.upTo(80), liar: w.rng.IntN(3) == 0, foreman: (seed+uint64(i))%3 == 0})
 	}
 	for i := range 1 + w.rng.IntN(5)/3 {
 		w.runs = append(w.runs, newPlan(w, i))
@@ -162,7 +189,12 @@ func (w *world) trouble() {
 		c = l[0]
 	}
 	k := w.workers[w.rng.IntN(len(w.workers))]
-	switch w.rng.IntN(7) {
+	switch w.rng.IntN(9) {
+	case 8:
+		w.store.down = w.now + w.upTo(6000)
+		w.tell("the store is down for %d ms", w.store.down-w.now)
+	case 7:
+		k.leave()
 	case 0:
 		w.bringDown(&c.proc, func() { c.m = nil; c.pass++ }, c.start)
 	case 1, 2:

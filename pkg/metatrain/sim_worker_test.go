@@ -2,6 +2,7 @@ package metatrain
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -9,20 +10,22 @@ import (
 // offers each result until it has a final verdict from whoever leads by then.
 type simWorker struct {
 	proc
-	kind   string // of machine: two of a kind fail alike
-	id     string
-	lives  int
-	pace   int64 // ms per task
-	liar   bool  // sends malformed results at times
-	bits   string
-	skills Skills
-	lead   *coord
-	term   Term
-	seq    uint64
-	asking bool
-	busy   bool
-	jobs   []*job
-	thetas map[string][]byte
+	kind    string // of machine: two of a kind fail alike
+	id      string
+	lives   int
+	pace    int64 // ms per task
+	foreman bool  // has workers of its own
+	liar    bool  // sends malformed results at times
+	bits    string
+	skills  Skills
+	lead    *coord
+	term    Term
+	seq     uint64
+	asking  bool
+	busy    bool
+	leaving bool
+	jobs    []*job
+	thetas  map[string][]byte
 }
 
 type job struct {
@@ -38,7 +41,7 @@ type job struct {
 func (k *simWorker) start() {
 	k.up, k.lives = true, k.lives+1
 	k.id = fmt.Sprintf("%s.%d", k.name, k.lives)
-	k.lead, k.term, k.seq, k.asking, k.busy, k.jobs, k.thetas = nil, Term{}, 0, false, false, nil, map[string][]byte{}
+	k.lead, k.term, k.seq, k.asking, k.busy, k.leaving, k.jobs, k.thetas = nil, Term{}, 0, false, false, false, nil, map[string][]byte{}
 	k.w.tell("%s starts", k.id)
 	k.find()
 	k.beat()
@@ -108,7 +111,7 @@ func (k *simWorker) request(timeout int64, msg any, payload []byte, got func(msg
 }
 
 func (k *simWorker) poll() {
-	if k.asking || k.lead == nil || len(k.jobs) >= maxHolding {
+	if k.asking || k.leaving || k.lead == nil || len(k.jobs) >= maxHolding {
 		return
 	}
 	k.asking = true
@@ -117,7 +120,9 @@ func (k *simWorker) poll() {
 	k.request(2500, h, nil, func(msg any, _ []byte) {
 		k.asking = false
 		for _, l := range msg.(LeaseReply).Leases {
-			k.take(l)
+			if !k.leaving { // else the next beat hands it back
+				k.take(l)
+			}
 		}
 		k.after(1, k.poll)
 	}, func(c *coord) {
@@ -215,7 +220,13 @@ func (k *simWorker) compute() {
 
 func (k *simWorker) finish(j *job, spend int64) {
 	p := k.w.planOf(j.lease.Work.Run)
-	res, payload, bad := p.compute(j.lease, k.kind, k.thetas[j.lease.Work.Theta], k.thetas[j.lease.Pooled])
+	compute := p.compute
+	if k.foreman {
+		compute = func(l Lease, machine string, theta, pooled []byte) (Result, []byte, int) {
+			return p.foreman(rand.New(rand.NewPCG(k.w.seed, l.ID)), l, machine, theta, pooled)
+		}
+	}
+	res, payload, bad := compute(j.lease, k.kind, k.thetas[j.lease.Work.Theta], k.thetas[j.lease.Pooled])
 	if bad >= 0 {
 		k.w.tell("%s fails on %v task %d", k.id, j.lease.Work.Kind, bad)
 		text := fmt.Sprintf("task %d is bad", bad)
@@ -282,13 +293,25 @@ func (k *simWorker) offer(j *job) {
 	})
 }
 
+// leave drains: what is not begun is handed back, the rest finished and offered, until a grace period ends.
+func (k *simWorker) leave() {
+	if !k.up || k.leaving {
+		return
+	}
+	k.w.tell("%s leaves", k.id)
+	k.leaving = true
+	k.jobs = slices.DeleteFunc(k.jobs, func(j *job) bool { return !j.begun })
+	k.beat()
+	k.after(k.w.upTo(1500), func() { k.w.bringDown(&k.proc, func() {}, k.start) })
+}
+
 // beat says that this worker lives while it holds leases, and drops what nobody wants any more.
 func (k *simWorker) beat() {
 	k.after(500, k.beat)
-	if len(k.jobs) == 0 || k.lead == nil {
+	if len(k.jobs) == 0 && !k.leaving || k.lead == nil {
 		return
 	}
-	k.request(400, Beat{Worker: k.id, Leases: k.held()}, nil, func(msg any, _ []byte) {
+	k.request(400, Beat{Worker: k.id, Leases: k.held(), Leaving: k.leaving}, nil, func(msg any, _ []byte) {
 		ack := msg.(Ack)
 		for _, j := range k.jobs {
 			if slices.Contains(ack.Drop, j.lease.ID) && j.lease.ID>>32 == uint64(ack.Term.Revision) {

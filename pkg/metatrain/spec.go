@@ -36,7 +36,7 @@ type LossSpec struct {
 // OptimizerSpec is the outer optimizer.
 type OptimizerSpec struct {
 	Name     string  `json:"name" default:"adam" enum:"adam|sgd" why:"adam needs no tuning on most families; sgd takes momentum"`
-	Rate     float64 `json:"rate" default:"0.001" min:"0" max:"100" why:"outer learning rate at the top of the schedule"`
+	Rate     float64 `json:"rate" default:"0.001" min:"0.000000000001" max:"100" why:"outer learning rate at the top of the schedule"`
 	Momentum float64 `json:"momentum" default:"0.9" min:"0" max:"0.9999" why:"sgd only: share of the last update kept"`
 	Beta1    float64 `json:"beta1" default:"0.9" min:"0" max:"0.9999" why:"adam: decay of the mean of gradients"`
 	Beta2    float64 `json:"beta2" default:"0.999" min:"0" max:"0.99999999" why:"adam: decay of the mean of squared gradients"`
@@ -98,6 +98,8 @@ type RunSpec struct {
 	Bits string `json:"bits,omitempty"`
 	// Engine computes the run: "" or "lane", which keeps the contract, or another by name, which needs BitsAny.
 	Engine string `json:"engine,omitempty"`
+	// Workers says what the run wants of workers. Outside the digest.
+	Workers WorkersSpec `json:"workers,omitzero"`
 	// StallSeconds ends a run that folds no result for so long (G5). Outside the digest.
 	StallSeconds int64 `json:"stall_seconds"`
 	// Data is the SHA-256 of the packed data set, "" for a family that makes its own. Paths tells people where it came from.
@@ -184,6 +186,10 @@ func (s *RunSpec) Validate() error {
 	if s.Engine != "" && s.Engine != "lane" && s.Bits != BitsAny {
 		bad("engine", fmt.Sprintf("%q with bits: %s", s.Engine, cmp.Or(s.Bits, BitsContract)), "bits: any beside it: only lane computes by "+Contract)
 	}
+	if c := s.Workers.Class; c != "" && !nameForm.MatchString(c) {
+		bad("workers.class", fmt.Sprintf("%q", c), "a name, such as cpu or gpu")
+	}
+	count("workers.weight", int64(s.Workers.Weight), 0, maxWeight)
 	if s.Data != "" && !digestForm.MatchString(s.Data) {
 		bad("data", fmt.Sprintf("%q", s.Data), "a SHA-256 in hex")
 	}
@@ -218,6 +224,9 @@ func (o OptimizerSpec) validate(bad func(field, found, expected string)) {
 			bad("optimizer."+p.field, fmt.Sprint(p.v), fmt.Sprintf("%g to %g", p.lo, p.hi))
 		}
 	}
+	if o.Rate == 0 {
+		bad("optimizer.rate", "0", "above 0: nothing would be learned")
+	}
 	switch {
 	case o.Name != "adam" && o.Name != "sgd":
 		bad("optimizer.name", fmt.Sprintf("%q", o.Name), "adam or sgd")
@@ -231,7 +240,7 @@ func (o OptimizerSpec) validate(bad func(field, found, expected string)) {
 
 // Digest is the SHA-256 of everything in the spec that can change bits: no name, paths or saving habits.
 func (s RunSpec) Digest() string {
-	s.Name, s.Paths, s.Checkpoint, s.StallSeconds = "", nil, CheckpointSpec{}, 0
+	s.Name, s.Paths, s.Checkpoint, s.StallSeconds, s.Workers = "", nil, CheckpointSpec{}, 0, WorkersSpec{}
 	for _, list := range []*[]int{&s.Validation.Adapt, &s.Evaluation.Shots, &s.Evaluation.Steps} {
 		if len(*list) == 0 {
 			*list = nil // null and [] are the same spec

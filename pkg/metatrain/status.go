@@ -23,6 +23,8 @@ type RunStatus struct {
 	Version   int      `json:"version,omitempty"`
 	Waits     []Wait   `json:"waits,omitempty"`
 	Workers   int      `json:"workers"`
+	Weight    int      `json:"weight,omitempty"`     // share of the workers' time beside other runs
+	User      string   `json:"user,omitempty"`       // who submitted it, as they said
 	OutsideG1 bool     `json:"outside_g1,omitempty"` // the spec takes any worker's bits: the same spec need not give the same model
 }
 
@@ -32,6 +34,11 @@ type WorkerStatus struct {
 	Host     string `json:"host,omitempty"`
 	Class    string `json:"class,omitempty"`
 	Bits     string `json:"bits,omitempty"` // none: only runs with bits: any take its results
+	Engine   string `json:"engine,omitempty"`
+	Memory   int64  `json:"memory,omitempty"` // bytes
+	Slots    int    `json:"slots,omitempty"`  // of its process
+	Release  string `json:"release,omitempty"`
+	Leaving  bool   `json:"leaving,omitempty"`
 	Leases   int    `json:"leases"`
 	SilentMS int64  `json:"silent_ms"`
 	Tasks    int64  `json:"tasks"`
@@ -45,6 +52,7 @@ func (m *Machine) status(r *run) RunStatus {
 		Track: s.Track, Tracks: r.spec.Tracks(), Step: s.Step, Steps: r.spec.Steps, Loss: r.lastLoss,
 		BestScore: s.BestScore, BestStep: s.BestStep, TasksPerS: r.rate.perSecond(m.clock.Mono),
 		Durable: r.pointer.val.Step, Workers: len(m.workers), OutsideG1: r.spec.OutsideG1(),
+		Weight: r.weight(), User: r.status.val.User,
 	}
 	if n := len(s.BestScores); s.Best == nil && n > 0 { // between tracks and after the last one
 		out.BestScore, out.BestStep = s.BestScores[0], s.BestSteps[0]
@@ -60,6 +68,13 @@ func (m *Machine) status(r *run) RunStatus {
 		out.Phase, out.Waits, out.Workers = r.phase.work.Kind, m.waits(r), m.hands(r)
 	}
 	return out
+}
+
+// status is what people see of the worker.
+func (w *worker) status(now int64) WorkerStatus {
+	h := &w.hello
+	return WorkerStatus{ID: w.id, Host: h.Host, Class: h.Class, Bits: w.bits, Engine: h.Engine, Memory: h.Memory, Slots: h.Slots, Release: h.Release,
+		Leaving: w.leaving, Leases: len(w.leases), SilentMS: now - w.seen, Tasks: w.tasks}
 }
 
 func (m *Machine) publishStatus(r *run, milestone bool) {

@@ -57,8 +57,9 @@ func Join(left, right Partial) Partial {
 // Tree folds the partials of one step, in whatever order they arrive, by the fixed binary tree, holding only what
 // waits for a sibling: O(log tasks) partials when shards arrive in order.
 type Tree struct {
-	n    int
-	held map[Node]Partial
+	n     int
+	held  map[Node]Partial
+	spare func(vec []float32) // takes the memory that a join leaves over; nil: nobody does
 }
 
 // NewTree starts the reduction of n tasks.
@@ -81,10 +82,13 @@ func (t *Tree) Add(d Node, p Partial) (sum Partial, done bool) {
 			return Partial{}, false
 		}
 		delete(t.held, sibling)
-		if sibling.Index < d.Index {
-			p = Join(other, p)
-		} else {
-			p = Join(p, other)
+		left, right := other, p
+		if sibling.Index > d.Index {
+			left, right = p, other
+		}
+		both := left.Tasks > 0 && right.Tasks > 0
+		if p = Join(left, right); both && t.spare != nil {
+			t.spare(right.Vec)
 		}
 	}
 	return p, true

@@ -1,6 +1,9 @@
 package metatrain
 
-import "fmt"
+import (
+	"cmp"
+	"fmt"
+)
 
 // Wait is one thing a run waits for (G5).
 type Wait struct {
@@ -13,7 +16,11 @@ type Wait struct {
 }
 
 func (w Wait) String() string {
-	return fmt.Sprintf("%s of step %d, tasks %d to %d: %s since %.1f s", w.Kind, w.Step, w.Lo, w.Hi-1, w.Worker, float64(w.Since)/1000)
+	tasks := ""
+	if w.Hi-w.Lo > 1 {
+		tasks = fmt.Sprintf(", tasks %d to %d", w.Lo, w.Hi-1)
+	}
+	return fmt.Sprintf("%s of step %d%s: %s since %.1f s", w.Kind, w.Step, tasks, w.Worker, float64(w.Since)/1000)
 }
 
 // waits names what the phase in hand waits for: work that is leased, and work that no worker known may do because it
@@ -21,9 +28,13 @@ func (w Wait) String() string {
 func (m *Machine) waits(r *run) []Wait {
 	var out []Wait
 	p := r.phase
-	if len(m.workers) > 0 && m.hands(r) == 0 {
-		lo, hi := 0, p.tasks
-		return []Wait{{Kind: p.work.Kind, Step: p.work.Step, Lo: lo, Hi: hi, Worker: m.misfit(r), Since: m.clock.Mono - p.began}}
+	if m.outage(r) {
+		w := Wait{Kind: p.work.Kind, Step: p.work.Step, Hi: p.tasks, Since: m.clock.Mono - r.unsaved}
+		w.Worker = fmt.Sprintf("the store, to make durable what is done (the limit is %d s): %s", m.cfg.MaxStoreOutageMS/1000, cmp.Or(r.note, "no answer yet"))
+		return []Wait{w}
+	}
+	if m.hands(r) == 0 {
+		return []Wait{{Kind: p.work.Kind, Step: p.work.Step, Hi: p.tasks, Worker: m.misfit(r), Since: m.clock.Mono - p.began}}
 	}
 	for i := range p.shards {
 		if len(out) == maxWaits {

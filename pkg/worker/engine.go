@@ -114,12 +114,14 @@ func (e *engine) equip(kinds Kinds) (err error) {
 // checkSize refuses a model of too many parameters: a vector of them is one result, of which the coordinator must be able
 // to hold more than one.
 func (e *engine) checkSize() error {
-	const most = 32 << 20
-	if e.params <= most {
+	if e.params <= maxParams {
 		return nil
 	}
-	return fmt.Errorf("model %s with learner %s has %d parameters, expected at most %d; %s", e.spec.Model.Name, e.spec.Learner.Name, e.params, most, e.narrower())
+	return fmt.Errorf("model %s with learner %s has %d parameters, expected at most %d; %s", e.spec.Model.Name, e.spec.Learner.Name, e.params, maxParams, e.narrower())
 }
+
+// maxParams bounds the parameters of a run.
+const maxParams = 32 << 20
 
 // narrower is the remedy where a model is too large.
 func (e *engine) narrower() string {

@@ -22,6 +22,9 @@ func (c Config) withDefaults() Config {
 	if c.BeatEvery == 0 {
 		c.BeatEvery = 500 * time.Millisecond
 	}
+	if c.Grace == 0 {
+		c.Grace = defaultGrace
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -26,6 +26,7 @@ type leader struct {
 	hellos  chan metatrain.Hello
 	results chan metatrain.Result
 	fails   chan metatrain.Failure
+	goodbye chan metatrain.Beat // of workers that leave
 
 	mu      sync.Mutex
 	polls   int
@@ -40,16 +41,16 @@ func lead(t *testing.T, bus *membus.Bus, revision int64, spec metatrain.RunSpec)
 	t.Helper()
 	l := &leader{
 		t: t, bus: bus, term: metatrain.Term{Revision: revision}, spec: spec, data: map[string][]byte{},
-		hellos: make(chan metatrain.Hello, 1000), results: make(chan metatrain.Result, 1000), fails: make(chan metatrain.Failure, 1000),
+		hellos: make(chan metatrain.Hello, 1000), results: make(chan metatrain.Result, 1000), fails: make(chan metatrain.Failure, 1000), goodbye: make(chan metatrain.Beat, 1000),
 		verdict: func(metatrain.Result) metatrain.ResultReply {
 			return metatrain.ResultReply{Verdict: metatrain.Accepted}
 		},
 	}
-	stop, _ := bus.Serve(metatrain.Subject("warmstart", "lead", l.term.String(), "*"), func(subject string, data []byte, reply func([]byte)) {
+	stop, _ := bus.Serve(metatrain.Subject("warmstart", "lead", l.term.String(), "*"), func(subject, _ string, data []byte, reply func([]byte)) {
 		l.answer(subject[strings.LastIndexByte(subject, '.')+1:], data, func(msg any, payload []byte) { reply(metatrain.EncodeFrame(msg, payload)) })
 	})
 	me := metatrain.EncodeFrame(metatrain.Announce{Term: l.term, Leader: "test"}, nil)
-	stopFind, _ := bus.Serve("warmstart.find", func(_ string, _ []byte, reply func([]byte)) { reply(me) })
+	stopFind, _ := bus.Serve("warmstart.find", func(_, _ string, _ []byte, reply func([]byte)) { reply(me) })
 	_ = bus.Publish("warmstart.leader", me)
 	l.stop = func() { stopFind(); stop() }
 	return l
@@ -75,6 +76,9 @@ func (l *leader) answer(op string, data []byte, reply func(any, []byte)) {
 		})
 		l.grantNext()
 	case "beat":
+		if b := decode[metatrain.Beat](l.t, data); b.Leaving {
+			l.goodbye <- b
+		}
 		reply(metatrain.Ack{Term: l.term, Drop: l.drop}, nil)
 	case "fail":
 		l.fails <- decode[metatrain.Failure](l.t, data)
@@ -206,18 +210,24 @@ func newStage(t *testing.T) *stage {
 func (s *stage) open() { close(s.gate.pass) }
 
 // run starts the worker; at the test's end it must stop cleanly.
-func (s *stage) run(t *testing.T) {
+func (s *stage) run(t *testing.T) { s.runUntil(t, nil, 0) }
+
+// runUntil is run of a worker that leaves when it is asked to.
+func (s *stage) runUntil(t *testing.T, leave <-chan struct{}, grace time.Duration) (left <-chan error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() {
-		done <- RunSlots(ctx, Config{BeatEvery: 20 * time.Millisecond}, 1, s.client, Kinds{s.families, BuiltinModels(), nil})
+		done <- RunSlots(ctx, Config{BeatEvery: 20 * time.Millisecond, Leave: leave, Grace: grace}, 1, s.client, Kinds{s.families, BuiltinModels(), nil})
 	}()
 	t.Cleanup(func() {
 		cancel()
-		if err := next(t, "end of the worker", done); err != nil {
-			t.Errorf("worker: %v", err)
+		if leave == nil {
+			if err := next(t, "end of the worker", done); err != nil {
+				t.Errorf("worker: %v", err)
+			}
 		}
 		s.client.Close()
 		s.bus.Close()
 	})
+	return done
 }

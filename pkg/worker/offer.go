@@ -73,6 +73,7 @@ func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error
 	for {
 		res.Lease = w.leaseOf(j)
 		chunk := j.payload[res.Offset:min(len(j.payload), res.Offset+metatrain.MaxChunk)]
+		w.spoke.Store(time.Now().UnixNano())
 		reply, _, err := client.Ask[metatrain.ResultReply](ctx, w.client, "result", res, chunk, 5*time.Second)
 		if err != nil || reply.Verdict != metatrain.More {
 			return reply, err

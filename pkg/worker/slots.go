@@ -11,8 +11,9 @@ import (
 
 // RunSlots runs several workers side by side in one process, each with a life of its own: one whose work failed begins
 // another, which remembers nothing. Each life has an id of its own, which begins with cfg.ID or the host's name. It
-// returns nil when ctx ends, else the first error that a new life does not mend.
+// returns nil when ctx ends or all have left, else the first error that a new life does not mend.
 func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, kinds Kinds) error {
+	cfg.Slots = slots
 	together, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var all sync.WaitGroup
@@ -33,7 +34,7 @@ func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, kind
 // lives runs one worker life after another. One after a long life begins at once, after short ones ever later.
 func lives(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	name, wait := cfg.ID, firstRest
-	for ctx.Err() == nil {
+	for ctx.Err() == nil && !cfg.leaves() {
 		began := time.Now()
 		cfg.ID = ""
 		if name != "" {
@@ -47,11 +48,22 @@ func lives(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error
 		}
 		select {
 		case <-ctx.Done():
+		case <-cfg.Leave:
 		case <-time.After(wait):
 		}
 		wait = min(2*wait, lastRest)
 	}
 	return nil
+}
+
+// leaves says that the worker is asked to go.
+func (c Config) leaves() bool {
+	select {
+	case <-c.Leave:
+		return true
+	default:
+		return false
+	}
 }
 
 // Rests between the lives of a worker.

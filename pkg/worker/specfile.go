@@ -32,6 +32,7 @@ type SpecFile struct {
 	OnBadTask  string                   `json:"on_bad_task" default:"stop" enum:"stop|skip" why:"a task that fails alike on two workers stops the run, or is left out by a recorded decision"`
 	Bits       string                   `json:"bits,omitempty" default:"contract" enum:"contract|any" why:"any: workers that declare bits none, such as python/worker.py, count too; the same spec need not give the same model then"`
 	Engine     string                   `json:"engine,omitempty" default:"lane" why:"lane: our own kernels, the same bits everywhere; gorgonia: symbolic differentiation, for graphs of one's own and as a reference, slower and with bits: any only"`
+	Workers    metatrain.WorkersSpec    `json:"workers,omitempty"`
 	Stall      int64                    `json:"stall_seconds" default:"900" min:"1" max:"10000000" unit:"seconds" why:"a run that folds no result for so long is paused, with the reason"`
 }
 
@@ -104,6 +105,9 @@ func (k Kinds) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []stri
 		Name: s.Name, Seed: s.Seed, Contract: metatrain.Contract, Inner: s.Inner, Outer: s.Outer, Optimizer: s.Optimizer,
 		MetaBatch: s.MetaBatch, Steps: s.Steps, Checkpoint: s.Checkpoint, Validation: s.Validation, Evaluation: s.Evaluation,
 		OnBadTask: s.OnBadTask, StallSeconds: s.Stall,
+	}
+	if spec.Workers = s.Workers; s.Workers.Weight == 1 { // likewise
+		spec.Workers.Weight = 0
 	}
 	if s.Engine != lane {
 		spec.Engine = s.Engine

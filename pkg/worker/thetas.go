@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ const (
 // thetas holds parameter vectors by digest, from the leader's broadcasts or, missing that, on request.
 type thetas struct {
 	client *client.Client
+	log    *slog.Logger
 	stop   func()
 
 	mu      sync.Mutex
@@ -30,10 +32,11 @@ type thetas struct {
 	partial metatrain.Theta
 	bytes   []byte
 	arrived chan struct{} // closed and renewed when one becomes known
+	junk    int           // broadcasts that are none
 }
 
-func newThetas(c *client.Client) (*thetas, error) {
-	t := &thetas{client: c, known: map[string][]float32{}, arrived: make(chan struct{})}
+func newThetas(c *client.Client, log *slog.Logger) (*thetas, error) {
+	t := &thetas{client: c, log: log, known: map[string][]float32{}, arrived: make(chan struct{})}
 	stop, err := c.Bus().Subscribe(c.Subject("theta"), t.hear)
 	if err != nil {
 		return nil, fmt.Errorf("listen for parameters: %w", err)
@@ -48,11 +51,15 @@ func (t *thetas) close() { t.stop() }
 func (t *thetas) hear(data []byte) {
 	var head metatrain.Theta
 	chunk, err := metatrain.DecodeFrame(data, &head)
-	if err != nil || head.Total < 0 || head.Total > metatrain.MaxContent {
-		return
+	if most := 4 * maxParams; err == nil && (head.Total < 0 || head.Total > most) {
+		err = fmt.Errorf("parameters of %d bytes announced, expected 0 to %d", head.Total, most)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if err != nil {
+		t.doubt(err)
+		return
+	}
 	if t.known[head.Digest] != nil {
 		return
 	}
@@ -63,9 +70,21 @@ func (t *thetas) hear(data []byte) {
 		return
 	}
 	t.bytes = append(t.bytes, chunk...)
-	if len(t.bytes) == head.Total && metatrain.Digest(t.bytes) == head.Digest {
-		_, _ = t.keep(head.Digest, t.bytes) // what is no vector is reported to who asks for it
-		t.partial = metatrain.Theta{}
+	if len(t.bytes) < head.Total {
+		return
+	}
+	t.partial = metatrain.Theta{}
+	if found := metatrain.Digest(t.bytes); found != head.Digest {
+		t.doubt(fmt.Errorf("parameters with SHA-256 %.12s, announced %.12s", found, head.Digest))
+	} else if _, err := t.keep(head.Digest, t.bytes); err != nil { // reported to who asks for it
+		t.doubt(err)
+	}
+}
+
+// doubt counts a broadcast that is none; the log hears of the first and of each tenfold number.
+func (t *thetas) doubt(err error) {
+	if t.junk++; metatrain.Notable(t.junk) {
+		t.log.Warn("passed over a broadcast", "count", t.junk, "err", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -9,7 +10,7 @@ import (
 
 func TestThetasFromBroadcasts(t *testing.T) {
 	s := newStage(t)
-	th, err := newThetas(s.client)
+	th, err := newThetas(s.client, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestThetasFromBroadcasts(t *testing.T) {
 
 func TestG7_HostileBroadcasts(t *testing.T) {
 	s := newStage(t)
-	th, err := newThetas(s.client)
+	th, err := newThetas(s.client, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +69,7 @@ func TestG7_HostileBroadcasts(t *testing.T) {
 
 func TestThetasOnRequest(t *testing.T) {
 	s := newStage(t)
-	th, err := newThetas(s.client)
+	th, err := newThetas(s.client, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/client"
@@ -27,7 +28,14 @@ type Config struct {
 	// Memory is how much one piece of work may take; 0 is no limit. A run that needs more is not for this worker, which
 	// says so instead of dying of it.
 	Memory Bytes
-	Log    *slog.Logger
+	// Slots is how many workers this one's process has, for people; RunSlots fills it in.
+	Slots int
+	// Leave, when closed, asks the worker to go: what it has not begun is handed back at once, what it has is finished,
+	// and its results are offered until they are taken. nil: never.
+	Leave <-chan struct{}
+	// Grace is how long that may take; what is left then is handed back. Default 20 s.
+	Grace time.Duration
+	Log   *slog.Logger
 }
 
 // ErrRestart asks whoever started this worker to start another life of it: work failed here, and whether the work or
@@ -45,10 +53,13 @@ type worker struct {
 	thetas  *thetas
 	jobs    chan *job
 	done    chan *job
+	spoke   atomic.Int64 // Unix nanoseconds of the last request that tells the leader that this worker lives, but for beats
 
 	mu      sync.Mutex
 	holding map[uint64]*job // by lease; guards their lease ids too
-	room    chan struct{}   // signalled when holding shrinks
+	leaving bool            // nothing more is taken or begun
+	room    chan struct{}   // signalled when holding shrinks, for fetch
+	settled chan struct{}   // the same, for leave
 }
 
 // job is one lease in hand, until its result has a final verdict.
@@ -62,6 +73,7 @@ type job struct {
 	result  metatrain.Result
 	payload []byte
 	retry   time.Duration // until it is offered again
+	begun   bool          // by compute; guarded by the worker's mu
 }
 
 // unwanted says that the leader dropped the work, or that this life ends.
@@ -74,10 +86,11 @@ func (j *job) unwanted() bool {
 	}
 }
 
-// Run works until ctx ends (nil) or the worker should begin another life (ErrRestart). c stays the caller's.
+// Run works until ctx ends or it has left (nil), or the worker should begin another life (ErrRestart). c stays the
+// caller's.
 func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	cfg = cfg.withDefaults()
-	thetas, err := newThetas(c)
+	thetas, err := newThetas(c, cfg.Log)
 	if err != nil {
 		return err
 	}
@@ -85,12 +98,12 @@ func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 	w := &worker{
 		cfg: cfg, client: c, engines: newEngines(c, kinds).within(cfg.Memory), thetas: thetas,
 		jobs: make(chan *job, maxHolding), done: make(chan *job, maxHolding),
-		holding: map[uint64]*job{}, room: make(chan struct{}, 1),
+		holding: map[uint64]*job{}, room: make(chan struct{}, 1), settled: make(chan struct{}, 1),
 	}
 	life, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context) error{w.fetch, w.engines.ahead.run, w.compute, w.offer, w.beat} {
+	for _, loop := range []func(context.Context) error{w.fetch, w.engines.ahead.run, w.compute, w.offer, w.beat, w.leave} {
 		loops.Go(func() {
 			if err := loop(life); err != nil {
 				cancel(err)
@@ -98,18 +111,30 @@ func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 		})
 	}
 	loops.Wait()
-	if ctx.Err() != nil {
+	w.farewell(ctx)
+	if ctx.Err() != nil || errors.Is(context.Cause(life), errLeft) {
 		return nil
 	}
 	return context.Cause(life)
 }
 
-// fetch asks for leases and prepares them while the one before is computed.
-func (w *worker) fetch(ctx context.Context) error {
+// fetch asks for leases and prepares them while the one before is computed, until the worker leaves.
+func (w *worker) fetch(life context.Context) error {
+	ctx, cancel := context.WithCancel(life)
+	defer cancel()
+	go func() {
+		select {
+		case <-w.cfg.Leave:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	const wait = 5 * time.Second
 	for seq := uint64(1); w.awaitRoom(ctx); seq++ {
 		hello := metatrain.Hello{Worker: w.cfg.ID, Host: w.cfg.Host, Protocol: metatrain.Protocol, Contract: metatrain.Contract,
-			Bits: metatrain.Contract, Skills: w.engines.skills(), Class: w.cfg.Class, Engine: "lane", Holding: w.held(), Seq: seq, WaitMS: wait.Milliseconds()}
+			Bits: metatrain.Contract, Skills: w.engines.skills(), Class: w.cfg.Class, Engine: "lane",
+			Memory: int64(w.cfg.Memory), Slots: w.cfg.Slots, Release: release(), Holding: w.held(), Seq: seq, WaitMS: wait.Milliseconds()}
+		w.spoke.Store(time.Now().UnixNano())
 		reply, _, err := client.Ask[metatrain.LeaseReply](ctx, w.client, "lease", hello, nil, wait+2*time.Second)
 		if err != nil {
 			return nil // only ctx ends the asking
@@ -118,7 +143,7 @@ func (w *worker) fetch(ctx context.Context) error {
 			return fmt.Errorf("the leader gives this worker no work: %s", reply.Refused)
 		}
 		for _, l := range reply.Leases {
-			if err := w.take(ctx, l); err != nil {
+			if err := w.take(life, l); err != nil {
 				return err
 			}
 		}
@@ -133,9 +158,10 @@ func (w *worker) take(ctx context.Context, l metatrain.Lease) error {
 	}
 	jobCtx, drop := context.WithCancel(ctx)
 	j := &job{lease: l, dropped: jobCtx.Done(), drop: drop}
-	w.mu.Lock()
-	w.holding[l.ID] = j
-	w.mu.Unlock()
+	if !w.hold(j) {
+		drop()
+		return nil
+	}
 	if err := w.prepare(jobCtx, j); err != nil {
 		return w.unprepared(ctx, j, err)
 	}
@@ -203,7 +229,7 @@ func (w *worker) compute(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case j := <-w.jobs:
-			if j.unwanted() {
+			if !w.begin(j) {
 				w.forget(j)
 				continue
 			}
@@ -226,22 +252,28 @@ func (w *worker) compute(ctx context.Context) error {
 	}
 }
 
-// beat says that this worker lives while it holds leases, and drops what nobody wants any more.
+// beat says that this worker lives while it holds leases, and drops what nobody wants any more. Asking for work and
+// offering a result say so too: it is for the time between.
 func (w *worker) beat(ctx context.Context) error {
-	ticker := time.NewTicker(w.cfg.BeatEvery)
-	defer ticker.Stop()
+	timer := time.NewTimer(w.cfg.BeatEvery)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-ticker.C:
+		case <-timer.C:
 		}
+		if quiet := time.Since(time.Unix(0, w.spoke.Load())); quiet >= 0 && quiet < w.cfg.BeatEvery {
+			timer.Reset(w.cfg.BeatEvery - quiet)
+			continue
+		}
+		timer.Reset(w.cfg.BeatEvery)
 		held := w.held()
 		if len(held) == 0 {
 			continue
 		}
 		once, cancel := context.WithTimeout(ctx, w.cfg.BeatEvery)
-		ack, _, err := client.Ask[metatrain.Ack](once, w.client, "beat", metatrain.Beat{Worker: w.cfg.ID, Leases: held}, nil, w.cfg.BeatEvery)
+		ack, err := w.tell(once, metatrain.Beat{Worker: w.cfg.ID, Leases: held, Leaving: w.goes()})
 		cancel()
 		if err != nil {
 			continue
@@ -255,6 +287,12 @@ func (w *worker) beat(ctx context.Context) error {
 			w.mu.Unlock()
 		}
 	}
+}
+
+// tell sends a beat.
+func (w *worker) tell(ctx context.Context, b metatrain.Beat) (metatrain.Ack, error) {
+	ack, _, err := client.Ask[metatrain.Ack](ctx, w.client, "beat", b, nil, w.cfg.BeatEvery)
+	return ack, err
 }
 
 func (w *worker) held() []uint64 {
@@ -280,9 +318,11 @@ func (w *worker) forget(j *job) {
 	w.mu.Unlock()
 	w.over(j)
 	j.drop()
-	select {
-	case w.room <- struct{}{}:
-	default:
+	for _, hears := range []chan struct{}{w.room, w.settled} {
+		select {
+		case hears <- struct{}{}:
+		default:
+		}
 	}
 }
 

@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/internal/backends"
+	"github.com/warmstart-ml/warmstart/internal/wiring"
+	"github.com/warmstart-ml/warmstart/pkg/client"
+)
+
+// healthWithin bounds `coordinator health`: shorter than what a container's health check allows.
+const healthWithin = 4 * time.Second
+
+// health is `coordinator health`: whether a coordinator with these flags can do its part, leading or standing by. NATS and
+// etcd answer with its credentials, and somebody leads and answers. It writes nothing; the store, whose loss training
+// outlives, has a health of its own.
+func health(ctx context.Context, common *wiring.Common, nats *wiring.NATS, etcd *backends.Etcd) error {
+	ctx, cancel := context.WithTimeout(ctx, healthWithin)
+	defer cancel()
+	common.Wait = healthWithin
+	log := slog.New(slog.DiscardHandler)
+	state, err := etcd.Connect(ctx, common, log)
+	if err != nil {
+		return err
+	}
+	defer state.Close()
+	bus, err := nats.Connect(ctx, common, "health of coordinator", log)
+	if err != nil {
+		return err
+	}
+	defer bus.Close()
+	c, err := client.New(bus, common.Prefix, log)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if _, _, err := c.Runs(ctx, ""); err != nil {
+		return fmt.Errorf("ask the leader: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,36 @@
+package wiring
+
+import (
+	"flag"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+)
+
+// Debug are the flags of a daemon's debugging pages.
+type Debug struct{ Addr string }
+
+// Flags adds them to fs.
+func (d *Debug) Flags(fs *flag.FlagSet) {
+	fs.StringVar(&d.Addr, "debug", "", "`address`, as in 127.0.0.1:6060, that serves profiles under /debug/pprof/; it asks for no password: loopback only. Empty serves none")
+}
+
+// Serve serves the pages, where there is an address, until stop.
+func (d *Debug) Serve(log *slog.Logger) (stop func(), err error) {
+	if d.Addr == "" {
+		return func() {}, nil
+	}
+	l, err := net.Listen("tcp", d.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("--debug: %w", err)
+	}
+	pages := http.NewServeMux()
+	pages.HandleFunc("/debug/pprof/", pprof.Index)
+	pages.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	server := &http.Server{Handler: pages}
+	go func() { _ = server.Serve(l) }()
+	log.Info("profiles", "at", "http://"+l.Addr().String()+"/debug/pprof/")
+	return func() { _ = server.Close() }, nil
+}
