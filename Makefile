@@ -1,6 +1,6 @@
 # What people and CI run. Everything works with plain `go` too; see README.md.
 
-.PHONY: build test lint generated race bits bits-arm64 fuzz bench clean
+.PHONY: build test lint generated race sim bits bits-arm64 fuzz bench chaos failover compose-e2e clean
 
 build:                     ## the three programs, static, into bin/
 	CGO_ENABLED=0 go build -o bin/ ./cmd/...
@@ -24,6 +24,9 @@ race:                      ## packages with concurrency; -short leaves the long 
 	go test -race -short -timeout 20m ./internal/coordinator ./internal/natsbus ./internal/etcdstate ./internal/localstack ./internal/s3store \
 		./pkg/checkpoint/... ./pkg/client ./pkg/worker ./pkg/metatrain ./pkg/taskshards
 
+sim:                       ## whole clusters in virtual time under random faults: make sim SEEDS=1000000
+	WARMSTART_SIM_SEEDS=$(or $(SEEDS),100000) go test -count=1 -timeout 24h -v -run TestSimulation ./pkg/metatrain
+
 bits:                      ## the same bits from plain Go, AVX2, the race detector, and GOAMD64=v3, where the compiler fuses
 	go test -tags noasm ./internal/kernel ./pkg/nn ./pkg/learner
 	go test -tags noavx512 ./pkg/nn ./pkg/learner
@@ -41,6 +44,15 @@ fuzz:                      ## decoders, models and learners for a while: make fu
 		p=$$(grep -rlE "func $$t\(" --include=*_test.go pkg internal | xargs dirname); \
 		set -- go test -run xxx -fuzz "^$$t$$" -fuzztime $(or $(FUZZTIME),5s) ./$$p; \
 		"$$@" || "$$@" || exit 1; done
+
+chaos:                     ## a cluster of processes under faults at random: make chaos EVENTS=500 SEED=7 ONLY=kill
+	go run ./internal/chaos --events $(or $(EVENTS),100) --seed $(or $(SEED),0) --only=$(ONLY)
+
+failover:                  ## how long a killed leader, and a killed worker, take to be replaced: make failover KILLS=20
+	go run ./internal/chaos --failover $(or $(KILLS),20) --json
+
+compose-e2e:               ## the compose file end to end; needs a Docker engine
+	deploy/compose/e2e.sh
 
 clean:
 	rm -rf bin .cache

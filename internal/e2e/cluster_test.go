@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,14 +43,22 @@ func newCluster(t *testing.T) *cluster {
 		s3:   testservers.VersityGW(t),
 	}
 	c.protectEtcd()
-	put(t, c.secret(), c.s3.SecretKey+"\n")
-	put(t, c.config(), fmt.Sprintf("nats: %s\nnats-user: %s\nnats-password: %s\netcd: %s\netcd-user: %s\netcd-password: %s\ns3: %s/%s\ns3-access-key: %s\ns3-secret-key: '@%s'\nlease: 2s\n",
-		c.nats.URL, natsUser, natsPassword, strings.TrimPrefix(c.etcd.Endpoint, "http://"), etcdUser, etcdPassword, c.s3.URL, bucket, c.s3.AccessKey, c.secret()))
+	c.configure()
 	return c
 }
 
-func (c *cluster) config() string { return filepath.Join(c.dir, "coordinator.yaml") }
-func (c *cluster) secret() string { return filepath.Join(c.dir, "s3-secret") }
+// configure writes the settings of coordinators and operators.
+func (c *cluster) configure() {
+	put(c.t, c.secret(), c.s3.SecretKey+"\n")
+	settings := fmt.Sprintf("nats: %s\nnats-user: %s\nnats-password: %s\netcd: %s\netcd-user: %s\netcd-password: %s\ns3: %s/%s\ns3-access-key: %s\ns3-secret-key: '@%s'\n",
+		c.nats.URL, natsUser, natsPassword, strings.TrimPrefix(c.etcd.Endpoint, "http://"), etcdUser, etcdPassword, c.s3.URL, bucket, c.s3.AccessKey, c.secret())
+	put(c.t, c.operators(), settings)
+	put(c.t, c.config(), settings+"lease: 2s\n")
+}
+
+func (c *cluster) config() string    { return filepath.Join(c.dir, "coordinator.yaml") }
+func (c *cluster) operators() string { return filepath.Join(c.dir, "operator.yaml") }
+func (c *cluster) secret() string    { return filepath.Join(c.dir, "s3-secret") }
 
 // protectEtcd makes etcd ask for a password.
 func (c *cluster) protectEtcd() {
@@ -145,6 +154,20 @@ func (c *cluster) awaitRun(what string, holds func(status) bool) status {
 	}
 	c.t.Fatalf("waited %v for a run %s; there are %+v", patience, what, c.runs())
 	return status{}
+}
+
+// waitsFor holds of a run that waits for a worker and says all of these. Before a worker has told the coordinator of
+// itself the run says that none is known.
+func waitsFor(parts ...string) func(status) bool {
+	return func(s status) bool {
+		for _, w := range s.Waits {
+			missing := slices.ContainsFunc(parts, func(part string) bool { return !strings.Contains(w.Worker, part) })
+			if !missing {
+				return true
+			}
+		}
+		return false
+	}
 }
 
 // leading says whether a coordinator has led since it was started.

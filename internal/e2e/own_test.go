@@ -46,10 +46,7 @@ func TestOwnFamilyAndModelFromAnotherModule(t *testing.T) {
 	c.coordinator()
 	c.worker("--slots", "1")
 	train := program{args: []string{own, "train", spec, "--json", "--cluster"}, env: c.access()}.start(t)
-	waiting := c.awaitRun("that waits for a worker that knows its family", func(s status) bool { return len(s.Waits) > 0 })
-	if why := waiting.Waits[0].Worker; !strings.Contains(why, "does not know family triangle") {
-		t.Errorf("the run waits for %q, expected it to name the family", why)
-	}
+	c.awaitRun("that waits for a worker that knows its family", waitsFor("does not know family triangle"))
 	program{args: []string{own, "worker", "--slots", "2"}, env: c.access()}.start(t)
 	if there := finished(t, train); there.SHA256 != o.SHA256 {
 		t.Errorf("on the cluster the model is %s, on the embedded stack %s", there.SHA256, o.SHA256)
