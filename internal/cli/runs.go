@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/strictyaml"
 )
 
 // runs lists, shows, follows and controls the runs of a cluster.
@@ -21,13 +25,9 @@ func runs(ctx context.Context, env *environment, args []string) error {
 	if err != nil {
 		return err
 	}
-	verb, run := "ls", ""
-	switch {
-	case len(positional) == 1 && positional[0] == "ls":
-	case len(positional) == 2 && positional[0] != "ls":
-		verb, run = positional[0], positional[1]
-	default:
-		return usage("found %q, expected a verb and, but for ls, a run", positional)
+	q, err := readRuns(positional)
+	if err != nil {
+		return err
 	}
 	site, err := openCluster(ctx, &c.common, &c.nats)
 	if err != nil {
@@ -36,48 +36,115 @@ func runs(ctx context.Context, env *environment, args []string) error {
 	defer site.close()
 	ask, cancel := context.WithTimeout(ctx, max(c.common.Wait, time.Second))
 	defer cancel()
-	switch verb {
-	case "ls", "show":
-		runs, workers, err := site.client.Runs(ask, run)
-		if err != nil {
+	switch q.verb {
+	case "ls", "show", "workers":
+		runs, workers, err := site.client.Runs(ask, q.run)
+		switch {
+		case err != nil:
 			return err
-		}
-		if *asJSON {
+		case *asJSON:
 			return json.NewEncoder(env.out).Encode(map[string]any{"runs": runs, "workers": workers})
+		case q.verb == "show":
+			return showRun(env, runs[0])
+		case q.verb == "workers":
+			return listWorkers(env, workers)
 		}
-		if verb == "ls" {
-			return listRuns(env, runs, workers)
-		}
-		return showRun(env, runs[0])
+		return listRuns(env, runs, workers)
 	case "follow":
 		p := newProgress(env.err)
-		last, err := site.client.Follow(ctx, run, p.see)
+		last, err := site.client.Follow(ctx, q.run, p.see)
 		p.end()
 		if err == nil {
 			fmt.Fprintf(env.out, "run %s is %s %s\n", last.Run, last.State, last.Reason)
 		}
 		return err
-	case "pause", "resume", "cancel":
-		return site.client.Control(ask, run, verb)
+	case "weight":
+		return site.client.Weigh(ask, q.run, q.weight)
 	}
-	return usage("found verb %q, expected ls, show, follow, pause, resume or cancel", verb)
+	return site.client.Control(ask, q.run, q.verb)
+}
+
+// request is what `runs` is asked to do.
+type request struct {
+	verb, run string
+	weight    int
+}
+
+var (
+	verbsOfAll = []string{"ls", "workers"}
+	verbsOfOne = []string{"show", "follow", "pause", "resume", "cancel", "weight"}
+)
+
+func readRuns(args []string) (request, error) {
+	if len(args) == 0 {
+		return request{}, usage("expected a verb: %s", strings.Join(slices.Concat(verbsOfAll, verbsOfOne), ", "))
+	}
+	q := request{verb: args[0]}
+	of, what := 0, "no run"
+	switch {
+	case slices.Contains(verbsOfAll, q.verb):
+	case q.verb == "weight":
+		of, what = 2, "a run and its weight, such as `warmstart runs weight RUN 3`"
+	case slices.Contains(verbsOfOne, q.verb):
+		of, what = 1, "one run; `warmstart runs ls` lists them"
+	default:
+		all, hint := slices.Concat(verbsOfAll, verbsOfOne), ""
+		if near := strictyaml.Nearest(q.verb, all); near != "" {
+			hint = fmt.Sprintf("; did you mean %q?", near)
+		}
+		return q, usage("found verb %q, expected one of %s%s", q.verb, strings.Join(all, ", "), hint)
+	}
+	if rest := args[1:]; len(rest) != of {
+		return q, usage("found %q after %s, expected %s", rest, q.verb, what)
+	}
+	if of > 0 {
+		q.run = args[1]
+	}
+	if q.verb == "weight" {
+		var err error
+		if q.weight, err = strconv.Atoi(args[2]); err != nil {
+			return q, usage("found weight %q, expected a whole number", args[2])
+		}
+	}
+	return q, nil
 }
 
 func listRuns(env *environment, runs []metatrain.RunStatus, workers []metatrain.WorkerStatus) error {
 	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "RUN\tSTATE\tSTEP\tTASKS/S\tBEST\tMODEL\tREASON")
+	fmt.Fprintln(w, "RUN\tSTATE\tSTEP\tTASKS/S\tWEIGHT\tBEST\tMODEL\tREASON")
 	for _, r := range runs {
 		model := ""
 		if r.Version > 0 {
 			model = fmt.Sprintf("%s:%d", r.Name, r.Version)
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%.0f\t%.4f\t%s\t%s\n", r.Run, r.State, position(r), r.Steps*int64(r.Tracks), r.TasksPerS, r.BestScore, model, r.Reason)
+		fmt.Fprintf(w, "%s\t%s\t%d/%d\t%.0f\t%d\t%.4f\t%s\t%s\n", r.Run, r.State, position(r), r.Steps*int64(r.Tracks), r.TasksPerS, r.Weight, r.BestScore, model, r.Reason)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
 	fmt.Fprintf(env.out, "%d workers\n", len(workers))
 	return nil
+}
+
+func listWorkers(env *environment, workers []metatrain.WorkerStatus) error {
+	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "WORKER\tHOST\tCLASS\tENGINE\tRELEASE\tSLOTS\tMEMORY\tLEASES\tTASKS\tSILENT\tNOTE")
+	for _, k := range workers {
+		var notes []string
+		if k.Leaving {
+			notes = append(notes, "leaving")
+		}
+		if k.Bits == "none" {
+			notes = append(notes, "bits none")
+		}
+		memory := "no limit"
+		if k.Memory > 0 {
+			memory = fmt.Sprintf("%d MiB", k.Memory>>20)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%v\t%s\n", k.ID, k.Host, k.Class, k.Engine, k.Release, k.Slots, memory,
+			k.Leases, k.Tasks, time.Duration(k.SilentMS)*time.Millisecond, strings.Join(notes, ", "))
+	}
+	return w.Flush()
 }
 
 func showRun(env *environment, r metatrain.RunStatus) error {

@@ -124,6 +124,7 @@ type status struct {
 	Steps   int64  `json:"steps"`
 	Version int    `json:"version"`
 	Workers int    `json:"workers"`
+	Weight  int    `json:"weight"`
 	Waits   []struct {
 		Worker string `json:"worker"`
 	} `json:"waits"`

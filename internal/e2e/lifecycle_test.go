@@ -149,6 +149,17 @@ func TestG2_OneRunOnAClusterAndItsControl(t *testing.T) {
 		p.await("its run", func() bool { return strings.Contains(read(p.stderr), "run "+run.Run+":") })
 	}
 
+	c.say("runs", "weight", run.Run, "3")
+	if now := c.show(run.Run); now.Weight != 3 || now.State != "active" {
+		t.Errorf("found %+v after its weight became 3", now)
+	}
+	if code, _, stderr := c.command("runs", "weight", run.Run, "1001").run(t); code != 1 || !strings.Contains(stderr, "1 to 1000") {
+		t.Errorf("weight 1001: exit status %d: %s", code, stderr)
+	}
+	if table := c.say("runs", "workers"); strings.Count(table, "no limit") == 0 {
+		t.Errorf("found no worker and its limit of memory in\n%s", table)
+	}
+
 	c.say("runs", "pause", run.Run)
 	for _, p := range followers {
 		if code := p.wait(); code != 1 {
