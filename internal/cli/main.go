@@ -54,6 +54,7 @@ func commands() []command {
 		{name: "models", args: "ls | show MODEL | verify MODEL | pull NAME:N --to DIR", short: "see to published base models", run: models},
 		{name: "adapt", args: "MODEL --data FILE", short: "adapt a base model to a new member and forecast", run: adapt},
 		{name: "eval", args: "MODEL --tasks DIR", short: "the cold-start table: error by shots, against every comparator", run: eval},
+		{name: "reproduce", args: "RUN", short: "compute alone the task that stopped a run, and save its support and query", run: reproduce},
 		{name: "doctor", args: "[rebuild]", short: "check NATS and who leads; with --etcd and --s3 those too, clocks and races; the remedy for each fault; rebuild: what a lost etcd held, from the store", run: examine},
 		{name: "bench", args: "inner [SPEC] | kernel | dispatch", short: "measure this machine: meta-gradients per second, products, what dispatch costs", run: bench},
 		{name: "worker", short: "compute for a cluster", run: clusterWorker},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
@@ -182,9 +183,12 @@ func (d *driver) fetch(ctx context.Context, r request, f metatrain.Fetch, _ []by
 	return nil, nil
 }
 
-// open to everyone on the bus: data sets, published models, and nothing else of the store (G8).
+// faults are keys of work that stopped a run.
+var faults = regexp.MustCompile("^" + metatrain.FaultFolder("[^/]+"))
+
+// open to everyone on the bus: data sets, published models, work that stopped a run, and nothing else of the store (G8).
 func open(key string) bool {
-	return strings.HasPrefix(key, "tasks/") || strings.HasPrefix(key, "models/")
+	return strings.HasPrefix(key, "tasks/") || strings.HasPrefix(key, "models/") || faults.MatchString(key)
 }
 
 func (d *driver) object(ctx context.Context, f metatrain.Fetch) ([]byte, error) {
@@ -192,7 +196,7 @@ func (d *driver) object(ctx context.Context, f metatrain.Fetch) ([]byte, error) 
 		return nil, fmt.Errorf("fetch of object %q and list %q, expected one of them", f.Object, f.List)
 	}
 	if key := f.Object + f.List; !open(key) {
-		return nil, fmt.Errorf("object %q is not served, expected a key below tasks/ or models/", key)
+		return nil, fmt.Errorf("object %q is not served, expected a key below tasks/, models/ or runs/<run>/faults/", key)
 	}
 	if f.Object != "" {
 		return d.shelf.get(ctx, f.Object)

@@ -200,7 +200,7 @@ func (r *rig) record(f *testing.F) {
 
 func TestG8_FetchServesOnlyWhatIsOpen(t *testing.T) {
 	r := newRig(t)
-	for _, key := range []string{"runs/r/spec.yaml", "models/m/1/manifest.json", "tasks/d/series.safetensors", "cluster/epoch/seven", "modelsx/a"} {
+	for _, key := range []string{"runs/r/spec.yaml", "models/m/1/manifest.json", "tasks/d/series.safetensors", "cluster/epoch/seven", "modelsx/a", "runs/r/faults/0-1.safetensors"} {
 		if err := r.store.Put(r.ctx, key, []byte(key)); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestG8_FetchServesOnlyWhatIsOpen(t *testing.T) {
 	r.coordinate("a", metatrain.Config{})
 	for _, f := range []metatrain.Fetch{
 		{Object: "runs/r/spec.yaml"}, {Object: "cluster/epoch/seven"}, {Object: "modelsx/a"}, {Object: "/models/m/1/manifest.json"},
-		{Object: "models/../runs/r/spec.yaml"}, {List: "runs/"}, {List: "models"}, {List: "models/../runs/"},
+		{Object: "models/../runs/r/spec.yaml"}, {Object: "runs/r/faults/../spec.yaml"}, {Object: "runs/faults/a"}, {List: "runs/r/"}, {List: "runs/"}, {List: "models"}, {List: "models/../runs/"},
 		{Object: "models/", List: "runs/"}, {Object: "tasks/x", List: "cluster/"}, {Object: "models/m/1/manifest.json", List: "runs/r/spec.yaml"},
 	} {
 		reply, data, err := client.Ask[metatrain.Chunk](r.ctx, r.client, "fetch", f, nil, time.Second)
@@ -221,6 +221,9 @@ func TestG8_FetchServesOnlyWhatIsOpen(t *testing.T) {
 	}
 	if data, err := r.client.Get(r.ctx, "models/m/1/manifest.json"); err != nil || string(data) != "models/m/1/manifest.json" {
 		t.Errorf("a model's manifest: %q, %v", data, err)
+	}
+	if found, err := r.client.List(r.ctx, metatrain.FaultFolder("r")); err != nil || len(found) != 1 {
+		t.Errorf("list of faults: %v, %v", found, err)
 	}
 	if found, err := r.client.List(r.ctx, "tasks/"); err != nil || len(found) != 1 {
 		t.Errorf("list of data sets: %v, %v", found, err)
@@ -281,6 +284,9 @@ func TestG7_UploadOfOtherBytesIsRefused(t *testing.T) {
 	answer, _, err := client.Ask[metatrain.Answer](r.ctx, r.client, "upload", up, []byte("abc"), time.Second)
 	if err != nil || answer.Error == "" || answer.Durable || answer.Retry {
 		t.Errorf("answer %+v, %v, expected a refusal for good", answer, err)
+	}
+	if found, err := r.client.List(r.ctx, metatrain.FaultFolder("r")); err != nil || len(found) != 1 {
+		t.Errorf("list of faults: %v, %v", found, err)
 	}
 	if found, err := r.client.List(r.ctx, "tasks/"); err != nil || len(found) != 0 {
 		t.Errorf("found %v, %v, expected nothing", found, err)

@@ -32,7 +32,7 @@ func (m *Machine) failure(f Failure) {
 	}
 	for other, digest := range sh.failed {
 		if other != f.Worker && digest == f.Digest {
-			m.fault(r, f)
+			m.fault(r, f, l.Lease)
 			return
 		}
 	}
@@ -41,17 +41,17 @@ func (m *Machine) failure(f Failure) {
 }
 
 // fault decides on a task that failed alike on two workers: it is the task's own (DESIGN: recorded decisions).
-func (m *Machine) fault(r *run, f Failure) {
+func (m *Machine) fault(r *run, f Failure, l Lease) {
 	p := r.phase
 	what := fmt.Sprintf("%s of step %d, task %d: %s", f.Work.Kind, f.Work.Step, f.Task, f.Text)
 	lo, hi := f.Work.Node.Span(p.tasks)
 	switch {
 	case r.spec.OnBadTask != "skip" || f.Work.Kind != Train && f.Work.Kind != Validate,
 		f.Task < lo || f.Task >= hi || slices.Contains(p.skip, f.Task): // no task of this shard to leave out
-		m.end(r, Failed, what)
+		m.halt(r, f, l, what)
 		return
 	case len(r.decisions.val.Skips) >= maxSkips:
-		m.end(r, Failed, fmt.Sprintf("%d tasks are skipped already, the most there may be; and now %s", maxSkips, what))
+		m.halt(r, f, l, fmt.Sprintf("%d tasks are skipped already, the most there may be; and now %s", maxSkips, what))
 		return
 	}
 	p.deciding = true

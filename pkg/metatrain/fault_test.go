@@ -54,9 +54,62 @@ func TestDecision_StopEndsTheRunWithItsReason(t *testing.T) {
 		g.fail(who, g.lease(who), 0, "same")
 	}
 	g.settle()
-	if s := g.run().status.val; s.State != Failed || !strings.Contains(s.Reason, "train of step 0, task 0: bad same") {
+	s := g.run().status.val
+	if s.State != Failed || !strings.Contains(s.Reason, "train of step 0, task 0: bad same") || !strings.Contains(s.Reason, "warmstart reproduce "+g.plan.id) {
 		t.Errorf("%+v", s)
 	}
+	found := 0
+	for key, data := range g.objects {
+		if !strings.HasPrefix(key, FaultFolder(g.plan.id)) {
+			continue
+		}
+		found++
+		f, err := DecodeFault(data)
+		if err != nil || f.Task != 0 || f.Text != "bad same" || f.Spec.Digest() != g.plan.spec.Digest() || f.Lease.Tasks != g.plan.spec.MetaBatch {
+			t.Errorf("%s: %+v, %v", key, f, err)
+		}
+		if Digest(EncodeFloats(f.Theta)) != f.Lease.Work.Theta {
+			t.Errorf("%s: theta is not what the work names", key)
+		}
+	}
+	if found != 1 {
+		t.Errorf("%d objects to reproduce it from", found)
+	}
+}
+
+// A store that does not take the inputs keeps no run from stopping.
+func TestDecision_StopsThoughTheStoreFails(t *testing.T) {
+	g := trainRig(t, Config{}, func(s *RunSpec) { s.OnBadTask = "stop" })
+	for _, who := range []string{"a", "b"} {
+		g.fail(who, g.lease(who), 0, "same")
+	}
+	if g.state() != Active || len(g.puts) != 1 {
+		t.Fatalf("run is %s, %d puts", g.state(), len(g.puts))
+	}
+	g.failPut("the disk is full")
+	g.settle()
+	if s := g.run().status.val; s.State != Failed || strings.Contains(s.Reason, "reproduce") {
+		t.Errorf("%+v", s)
+	}
+}
+
+func FuzzDecodeFault(f *testing.F) {
+	_, data, err := Fault{Spec: testSpec(), Task: 3, Text: "bad", Theta: []float32{1, 2}}.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		fault, err := DecodeFault(data)
+		if err != nil {
+			return
+		}
+		if _, again, err := fault.Encode(); err == nil {
+			if _, err := DecodeFault(again); err != nil {
+				t.Errorf("decoded once, then %v", err)
+			}
+		}
+	})
 }
 
 // A task that is none of the shard's cannot be left out: to record it would decide for ever without effect.

@@ -47,7 +47,7 @@ var mutants = []mutant{
 	{"decision counts before it is recorded", "fault.go",
 		"p.deciding = true\n", "r.decisions.val.Skips = append(r.decisions.val.Skips, Skip{Track: f.Work.Track, Step: f.Work.Step, Kind: f.Work.Kind, Task: f.Task}); m.advance(r); return\n"},
 	{"one failure is enough to skip", "fault.go",
-		"for other, digest := range sh.failed {", "m.fault(r, f); return\n\tfor other, digest := range sh.failed {"},
+		"for other, digest := range sh.failed {", "m.fault(r, f, l.Lease); return\n\tfor other, digest := range sh.failed {"},
 	{"decisions not compared", "commit.go",
 		"{decisionsKey(r.id), r.decisions.rev},", ""},
 	{"pointer not compared", "commit.go",
