@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -41,6 +42,8 @@ func run(ctx context.Context, args []string) error {
 	window := fs.Int("window", 256, "`MiB` of partial sums held per run; results beyond wait at their workers")
 	shard := fs.Int("shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards from observed durations. Never changes bits")
 	outage := fs.Duration("max-store-outage", 10*time.Minute, "how `long` a run trains on while the store does not take its state; then it waits, and goes on by itself")
+	spool := fs.String("spool", "", "`folder` of this machine's disk that keeps each run's newest state while the store does not take it, from where a coordinator resumes; empty keeps states in memory alone")
+	spoolLimit := fs.Int("spool-limit", 4096, "`MiB` that the spool holds at most")
 	most := fs.Int("max-runs-per-user", 0, "active `runs` that one user may have, by the name their command line gives; 0 = as many as they like")
 	asked := len(args) > 0 && args[0] == "health"
 	if asked {
@@ -67,6 +70,9 @@ func run(ctx context.Context, args []string) error {
 	if *outage < time.Second {
 		return fmt.Errorf("--max-store-outage: found %v, expected at least 1s", *outage)
 	}
+	if *spoolLimit < 1 {
+		return fmt.Errorf("--spool-limit: found %d, expected at least 1", *spoolLimit)
+	}
 	if *most < 0 {
 		return fmt.Errorf("--max-runs-per-user: found %d, expected 0 or more", *most)
 	}
@@ -89,9 +95,22 @@ func run(ctx context.Context, args []string) error {
 	if err := bus.EnsureEvents(ctx); err != nil {
 		log.Warn("followers see no history", "err", err)
 	}
+	kept, err := openSpool(ctx, *spool, common.Prefix, *spoolLimit)
+	if err != nil {
+		return err
+	}
 	coordinator.Run(ctx, coordinator.Config{
-		ID: name, Prefix: common.Prefix, Log: log,
+		ID: name, Prefix: common.Prefix, Log: log, Spool: kept,
 		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard, MaxRunsPerUser: *most, MaxStoreOutageMS: outage.Milliseconds()},
 	}, backends.Elector{State: state, ID: name, TTL: *ttl}, bus, objects)
 	return nil
+}
+
+// openSpool gives each prefix a folder of its own: of another cluster's states nothing is known here. nil: no folder is
+// named.
+func openSpool(ctx context.Context, folder, prefix string, limit int) (*coordinator.Spool, error) {
+	if folder == "" {
+		return nil, nil
+	}
+	return coordinator.OpenSpool(ctx, filepath.Join(folder, prefix), int64(limit)<<20)
 }

@@ -54,7 +54,9 @@ type Config struct {
 	// BusPatience is how long a leader without a connection to the bus goes on leading, which others may do better.
 	// Default 3 s: longer than it takes to find another server of a cluster.
 	BusPatience time.Duration
-	Log         *slog.Logger
+	// Spool, where not nil, keeps states that the store does not take, from where a run resumes with less to compute again.
+	Spool *Spool
+	Log   *slog.Logger
 }
 
 // Run campaigns and leads until ctx ends. No outage ends it: it says what it waits for and goes on.
@@ -71,6 +73,7 @@ func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkp
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Machine.Spools = cfg.Spool != nil
 	floor := make([]byte, heapFloor)
 	defer runtime.KeepAlive(floor)
 	for awaitBus(ctx, bus) {

@@ -73,6 +73,9 @@ func (d *driver) run(ctx context.Context) (again bool, err error) {
 	life, end := context.WithCancel(ctx)
 	defer end()
 	p := &pass{driver: d, ctx: life, done: make(chan metatrain.Done, 64), requests: map[uint64]request{}}
+	if cfg.Spools {
+		p.sweepSpool(func(run string, _ int64, _ string) bool { return !m.Resumable(run) })
+	}
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -171,6 +174,8 @@ func (p *pass) finish(d metatrain.Done) {
 // repeated write does no harm. Other bytes under the key are not retried: that is for the machine to decide.
 func (p *pass) putObject(e metatrain.PutObject) metatrain.Done {
 	began, wait := time.Now(), 50*time.Millisecond
+	spool, taken := p.spooling(e)
+	defer taken()
 	for {
 		err := p.putOnce(e)
 		switch {
@@ -180,6 +185,7 @@ func (p *pass) putObject(e metatrain.PutObject) metatrain.Done {
 			pause(p.ctx, conflictPause)
 			return metatrain.Done{ID: e.ID, Outcome: metatrain.Conflict, Text: err.Error()}
 		case time.Since(began) > p.cfg.StorePatience || p.ctx.Err() != nil:
+			spool()
 			return metatrain.Done{ID: e.ID, Outcome: metatrain.Failing, Text: err.Error()}
 		}
 		p.log.Warn("store write failed; trying again", "key", e.Key, "since", began.Format(time.TimeOnly), "err", err)
@@ -240,6 +246,15 @@ func (p *pass) loadCheckpoint(e metatrain.LoadCheckpoint) metatrain.Done {
 	done := metatrain.Done{ID: e.ID}
 	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.StorePatience)
 	defer cancel()
+	if e.Spooled {
+		if done, ok := p.unspool(ctx, e); ok {
+			return done
+		}
+	}
+	if e.Pointer == "" {
+		done.Outcome = metatrain.Absent
+		return done
+	}
 	if data, err := p.store.Get(ctx, e.Pointer); err == nil {
 		if _, err := checkpoint.DecodeCheckpoint(e.Pointer, data, metatrain.Contract, e.Spec); err == nil {
 			done.Key, done.Data = e.Pointer, data

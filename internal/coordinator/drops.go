@@ -49,6 +49,7 @@ func (p *pass) dropDue(due duePlan) {
 
 // dropPlanned deletes what the plan names and nothing else, the oldest first.
 func (p *pass) dropPlanned(e metatrain.DropCheckpoints) error {
+	p.durable(e.Run, e.Pointer)
 	ctx, cancel := context.WithTimeout(p.ctx, p.cfg.StorePatience)
 	defer cancel()
 	objects, err := p.store.List(ctx, checkpoint.CheckpointFolder(e.Run))

@@ -36,7 +36,8 @@ func TestRetentionIsCarriedOutToTheEnd(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			spec := r.spec("x")
-			spec.Checkpoint.Every, spec.Checkpoint.Keep = 2, 1
+			spec.Steps = 400 // long enough for a state to become durable before the end
+			spec.Checkpoint.Every, spec.Checkpoint.Keep = 20, 1
 			if name == "failing" {
 				spec.Checkpoint.Every = spec.Steps / 2 // two plans, which fail
 				slow.fails.Store(2)

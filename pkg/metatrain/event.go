@@ -72,12 +72,15 @@ type PutObject struct {
 }
 
 // LoadCheckpoint reads the newest whole checkpoint of a run: the one Pointer names if it is whole, else the newest
-// that is, saying what it passed over.
+// that is, saying what it passed over; Absent where Pointer is empty.
 type LoadCheckpoint struct {
 	ID      uint64
 	Run     string
 	Spec    string // digest
 	Pointer string
+	// Spooled: take before it a state of more steps than Pointer's that the spool of this driver's machine kept, and put
+	// it to the store first.
+	Spooled bool
 }
 
 // Commit carries out a transaction under this leadership.

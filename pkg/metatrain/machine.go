@@ -21,6 +21,9 @@ type Config struct {
 	// MaxStoreOutageMS bounds how far a run trains on while its state cannot be made durable: from then on its work is
 	// granted to nobody until the store takes it. Default 10 minutes.
 	MaxStoreOutageMS int64
+	// Spools: the driver keeps states that the store does not take on its machine's disk, from where a run resumes with
+	// less to compute again.
+	Spools bool
 	// MaxRunsPerUser bounds the active runs of one user, as Submit names them; 0 = as many as they like.
 	MaxRunsPerUser int
 	// AfterID is LastID of the machine this one replaces under the same term.
@@ -89,6 +92,12 @@ func NewMachine(cfg Config, term Term, clock Clock, truth []KV) (*Machine, []Eff
 		}
 	}
 	return m, m.take(), nil
+}
+
+// Resumable says that a run may go on, now or when somebody resumes it: a state kept of it may be of use.
+func (m *Machine) Resumable(run string) bool {
+	r := m.runs[run]
+	return r != nil && (r.broken != nil || r.active() || r.status.val.State.may(Active))
 }
 
 func (m *Machine) read(kv KV) error {

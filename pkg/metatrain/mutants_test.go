@@ -152,6 +152,12 @@ var mutants = []mutant{
 		"r.saving, r.nextSave, r.saveAt = false, s, m.clock.Mono+saveAgain", "r.saving = false"},
 	{"an outage is thought over while a newer state waits", "save.go",
 		"if r.unsaved = 0; r.nextSave != nil {", "if r.unsaved = 0; false {"},
+	{"a spooled state of other decisions costs what is durable", "run.go",
+		"if spooled && beyond {", "if false {"},
+	{"a state resumed from the spool is not made durable", "run.go",
+		"} else if beyond {", "} else if false {"},
+	{"the spool is not asked where nothing is durable", "run.go",
+		"r.pointer.rev == 0 && !m.cfg.Spools", "r.pointer.rev == 0"},
 	{"a load that failed is not tried again", "run.go",
 		"if r.retry != 0 && m.clock.Mono >= r.retry {", "if false {"},
 }

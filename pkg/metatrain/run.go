@@ -71,11 +71,11 @@ func (m *Machine) load(r *run) {
 	m.rest(r)
 	r.micros, r.paces, r.lastProgress, r.state = map[Kind]float64{}, map[Kind]map[*worker]float64{}, m.clock.Mono, State{}
 	r.used = max(r.used, m.served)
-	if r.pointer.rev == 0 {
+	if r.pointer.rev == 0 && !m.cfg.Spools {
 		m.advance(r)
 		return
 	}
-	m.ask(r)
+	m.ask(r, m.cfg.Spools)
 }
 
 // rest puts the run's state away: a run that is not at work holds no parameters (G6).
@@ -107,17 +107,17 @@ func (r *run) unspare() []float32 {
 	return vec
 }
 
-func (m *Machine) ask(r *run) {
+func (m *Machine) ask(r *run, spooled bool) {
 	id, life := m.nextID(), r.life
 	m.waiting[id] = func(d Done) {
 		if r.life == life {
-			m.loaded(r, d)
+			m.loaded(r, d, spooled)
 		}
 	}
-	m.emit(LoadCheckpoint{ID: id, Run: r.id, Spec: r.digest, Pointer: r.pointer.val.Key})
+	m.emit(LoadCheckpoint{ID: id, Run: r.id, Spec: r.digest, Pointer: r.pointer.val.Key, Spooled: spooled})
 }
 
-func (m *Machine) loaded(r *run, d Done) {
+func (m *Machine) loaded(r *run, d Done, spooled bool) {
 	r.note = d.Text
 	switch d.Outcome {
 	case Absent: // every checkpoint is gone or broken: theta_0 leads to the same bits, later
@@ -136,11 +136,21 @@ func (m *Machine) loaded(r *run, d Done) {
 		m.end(r, Failed, fmt.Sprintf("resume: %v", err))
 		return
 	}
-	m.retain(r) // the leader before may have died on the way to it
+	beyond := ckpt.Step > r.pointer.val.Step
+	if r.pointer.rev != 0 {
+		m.retain(r) // the leader before may have died on the way to it
+	}
 	// An older leader may have gone past a step before another one recorded a decision about it.
 	if made := ckpt.Meta[metaDecisions]; made != string(mustJSON(r.decisions.val.before(&r.state))) {
-		r.note = fmt.Sprintf("checkpoint %s was made under other decisions: starting again from theta_0", d.Key)
 		r.state = State{}
+		if spooled && beyond { // what is durable is as good as it was
+			m.ask(r, false)
+			return
+		}
+		r.note = fmt.Sprintf("checkpoint %s was made under other decisions: starting again from theta_0", d.Key)
+	} else if beyond { // it is in the store by now
+		r.saving = true
+		m.point(r, &save{key: d.Key, step: ckpt.Step})
 	}
 	m.advance(r)
 }
@@ -214,7 +224,7 @@ func (m *Machine) watch(r *run) {
 	}
 	if r.retry != 0 && m.clock.Mono >= r.retry {
 		r.retry = 0
-		m.ask(r)
+		m.ask(r, m.cfg.Spools)
 	}
 	if !r.saving && r.nextSave != nil && m.clock.Mono >= r.saveAt {
 		m.saved(r)

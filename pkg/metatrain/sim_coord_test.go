@@ -19,6 +19,7 @@ type coord struct {
 	replies   map[uint64]func(any, []byte)
 	lastReq   uint64
 	pass      int // of machines
+	spool     spool
 }
 
 func (c *coord) start() {
@@ -135,13 +136,14 @@ func (c *coord) carryOut(effects []Effect) {
 			delete(c.replies, e.Req)
 			reply(e.Msg, e.Payload)
 		case PutObject:
-			c.w.store.put(c, e.Key, e.Data, c.back(e.ID))
+			c.w.store.put(c, e.Key, e.Data, c.spooling(e, c.back(e.ID)))
 		case Commit:
 			c.w.etcd.commit(c, c.term, e.Txn, c.back(e.ID))
 		case LoadCheckpoint:
 			done := c.back(e.ID)
-			c.after(1+c.w.upTo(30), func() { done(c.w.store.load(e)) })
+			c.after(1+c.w.upTo(30), func() { done(c.load(e)) })
 		case DropCheckpoints:
+			c.spool.drop(e)
 			delay := c.w.upTo(20)
 			if c.w.odds(0.3) {
 				delay = c.w.upTo(10_000)

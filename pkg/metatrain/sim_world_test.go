@@ -26,6 +26,8 @@ type world struct {
 	client  *simClient
 	runs    []*plan
 	counted []counted
+	// unspooled counts the resumes from a spool.
+	unspooled int
 
 	telling bool
 	story   []string

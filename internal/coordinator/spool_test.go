@@ -1,0 +1,193 @@
+package coordinator_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/warmstart-ml/warmstart/internal/coordinator"
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+)
+
+// spools gives the rig's coordinators a spool in a folder.
+func (r *rig) spools(dir string, limit int64) {
+	r.t.Helper()
+	var err error
+	if r.spool, err = coordinator.OpenSpool(r.ctx, dir, limit); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// states lists the steps of the states below a folder.
+func states(t testing.TB, dir string) (steps []int64) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, _ := filepath.Rel(dir, path)
+		if _, step, _, err := checkpoint.ParseCheckpointKey(filepath.ToSlash(rel)); err == nil {
+			steps = append(steps, step)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return steps
+}
+
+// pointer is the step that is durable.
+func (r *rig) pointer(run string) int64 {
+	r.truth.mu.Lock()
+	defer r.truth.mu.Unlock()
+	var record metatrain.PointerRecord
+	if kv, ok := r.truth.keys["runs/"+run+"/pointer"]; ok {
+		if err := json.Unmarshal(kv.Value, &record); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+	return record.Step
+}
+
+// outage trains a run of many steps into an outage of the store, until the spool holds a state that is not durable.
+func (r *rig) outage(spec metatrain.RunSpec, dir string) (run string, kept int64) {
+	r.t.Helper()
+	status, _, err := r.client.Submit(r.ctx, spec, false)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for run = status.Run; r.pointer(run) < 10; time.Sleep(5 * time.Millisecond) {
+	}
+	r.store.set(errDown)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		if s := states(r.t, dir); len(s) > 0 && s[len(s)-1] > r.pointer(run) {
+			return run, s[len(s)-1]
+		}
+	}
+	r.t.Fatalf("the spool holds %v, the pointer is at %d", states(r.t, dir), r.pointer(run))
+	return "", 0
+}
+
+// A leader dies in an outage of the store: the next one with the same spool resumes from there, not from the pointer,
+// which moves once the state is in the store; the bits are those of an undisturbed run, and nothing stays in the spool.
+func TestSpool_OutlivesTheLeader(t *testing.T) {
+	want := undisturbedLong(t)
+	r := newRig(t)
+	var log lines
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	dir := t.TempDir()
+	r.spools(dir, 1<<20)
+	stop := r.coordinate("a", metatrain.Config{})
+	r.work()
+	run, _ := r.outage(r.long("long"), dir)
+	stop()
+	s := states(t, dir)
+	if len(s) != 1 {
+		t.Fatalf("the spool holds states of steps %v, expected one", s)
+	}
+	if at := r.pointer(run); at >= s[0] {
+		t.Fatalf("the pointer is at %d though the store took nothing since; the spool holds %d", at, s[0])
+	}
+	r.coordinate("b", metatrain.Config{})
+	time.Sleep(300 * time.Millisecond) // it finds the store down
+	r.store.set(nil)
+	if found := r.finish(run); found != want {
+		t.Errorf("found %.12s, expected %.12s", found, want)
+	}
+	if log.having("put from the spool") != 1 {
+		t.Error("it did not resume from the spool")
+	}
+	for deadline := time.Now().Add(10 * time.Second); len(states(t, dir)) > 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("the spool still holds %v", states(t, dir))
+		}
+	}
+}
+
+// long is a run that is not over before the test says so.
+func (r *rig) long(name string) metatrain.RunSpec {
+	spec := r.spec(name)
+	spec.Steps = 2000
+	return spec
+}
+
+func undisturbedLong(t *testing.T) string {
+	t.Helper()
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	r.work()
+	return r.train(r.long("plain"))
+}
+
+// What was torn or changed on the disk is refused by its digest, and the run resumes from what is durable. One of a run
+// that is over goes.
+func TestSpool_TornStateIsPassedOver(t *testing.T) {
+	r := newRig(t)
+	var log lines
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	dir := t.TempDir()
+	r.spools(dir, 1<<20)
+	spec := r.spec("torn")
+	objects, err := checkpoint.OpenDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{
+		checkpoint.CheckpointKey(spec.RunID(0), 30, metatrain.Digest([]byte("whole"))),
+		checkpoint.CheckpointKey("gone", 30, metatrain.Digest([]byte("whole"))),
+	} {
+		if err := objects.Put(r.ctx, key, []byte("torn")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop := r.coordinate("a", metatrain.Config{})
+	if _, _, err := r.client.Submit(r.ctx, spec, false); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	if err := objects.Put(r.ctx, checkpoint.CheckpointKey(spec.RunID(0), 30, metatrain.Digest([]byte("whole"))), []byte("torn")); err != nil {
+		t.Fatal(err)
+	}
+	r.coordinate("b", metatrain.Config{})
+	r.work()
+	if r.finish(spec.RunID(0)); log.having("passed over what the spool holds", "torn or corrupted") == 0 {
+		t.Error("a torn state is not named")
+	}
+	if left, err := objects.List(r.ctx, "runs/gone/"); err != nil || len(left) > 0 {
+		t.Errorf("found %v, %v of a run that nobody knows", left, err)
+	}
+}
+
+// The limit holds; training goes on with what memory keeps.
+func TestSpool_LimitIsNamed(t *testing.T) {
+	r := newRig(t)
+	var log lines
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	dir := t.TempDir()
+	r.spools(dir, 100)
+	r.coordinate("a", metatrain.Config{})
+	r.work()
+	run, _, err := r.client.Submit(r.ctx, r.long("big"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r.pointer(run.Run) < 10 {
+		time.Sleep(5 * time.Millisecond)
+	}
+	r.store.set(errDown)
+	for deadline := time.Now().Add(time.Minute); log.having("not kept in the spool", "expected at most 100", "higher limit") == 0; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the limit is not named")
+		}
+	}
+	if found := states(t, dir); len(found) > 0 {
+		t.Errorf("the spool holds %v beyond its limit", found)
+	}
+	r.store.set(nil)
+	r.finish(run.Run)
+}

@@ -1,0 +1,62 @@
+package metatrain
+
+import (
+	"testing"
+
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+)
+
+// spool is a coordinator's disk: the newest state of each run that the store did not take, which outlives the process.
+type spool map[string]PutObject
+
+// spooling keeps a state that the store did not take, before the machine hears of it.
+func (c *coord) spooling(e PutObject, done func(Done)) func(Done) {
+	return func(d Done) {
+		run, step, _, err := checkpoint.ParseCheckpointKey(e.Key)
+		if err == nil && c.cfg.Spools && d.Outcome == Failing && step >= c.spool.step(run) {
+			c.w.tell("%s spools %s", c.name, e.Key)
+			c.spool[run] = e
+		}
+		done(d)
+	}
+}
+
+func (s spool) step(run string) int64 {
+	_, step, _, _ := checkpoint.ParseCheckpointKey(s[run].Key)
+	return step
+}
+
+// drop forgets what is durable.
+func (s spool) drop(e DropCheckpoints) {
+	if _, durable, _, err := checkpoint.ParseCheckpointKey(e.Pointer); err == nil && s.step(e.Run) <= durable {
+		delete(s, e.Run)
+	}
+}
+
+// load is what a driver with a spool does for LoadCheckpoint.
+func (c *coord) load(e LoadCheckpoint) Done {
+	_, durable, _, _ := checkpoint.ParseCheckpointKey(e.Pointer)
+	kept, ok := c.spool[e.Run]
+	switch {
+	case e.Spooled && ok && c.spool.step(e.Run) > durable:
+		if c.w.store.down > c.w.now && !c.w.calm || c.w.odds(0.05) {
+			return Done{Outcome: Failing, Text: "store unreachable"}
+		}
+		c.w.unspooled++
+		c.w.store.land(kept.Key, kept.Data)
+		return Done{Key: kept.Key, Data: kept.Data}
+	case e.Pointer == "":
+		return Done{Outcome: Absent}
+	}
+	return c.w.store.load(e)
+}
+
+// The worlds of the simulation do resume from spools.
+func TestSimulation_SpoolsAreUsed(t *testing.T) {
+	for seed := uint64(0); seed < 400; seed += 2 {
+		if simulate(seed, false).unspooled > 0 {
+			return
+		}
+	}
+	t.Error("no coordinator of 200 worlds resumed a run from its spool")
+}
