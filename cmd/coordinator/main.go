@@ -5,6 +5,8 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -15,6 +17,8 @@ import (
 
 	"github.com/warmstart-ml/warmstart/internal/backends"
 	"github.com/warmstart-ml/warmstart/internal/coordinator"
+	"github.com/warmstart-ml/warmstart/internal/doctor"
+	"github.com/warmstart-ml/warmstart/internal/s3store"
 	"github.com/warmstart-ml/warmstart/internal/settings"
 	"github.com/warmstart-ml/warmstart/internal/wiring"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
@@ -78,7 +82,11 @@ func run(ctx context.Context, args []string) error {
 	}
 	host, _ := os.Hostname()
 	name := cmp.Or(*id, fmt.Sprintf("%s-%d", host, os.Getpid()))
+	looks := doctor.Config{Common: common, NATS: nats, Etcd: etcd, Store: store, Log: log}
 	objects, err := store.Open(ctx, &common, log)
+	if errors.Is(err, s3store.ErrClock) {
+		doctor.NameClocks(ctx, looks)
+	}
 	if err != nil {
 		return err
 	}
@@ -99,8 +107,10 @@ func run(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	watch := doctor.Watch{Config: looks, Bus: bus}
+	go watch.Run(ctx)
 	coordinator.Run(ctx, coordinator.Config{
-		ID: name, Prefix: common.Prefix, Log: log, Spool: kept,
+		ID: name, Prefix: common.Prefix, Log: log, Spool: kept, NewCluster: rand.Text,
 		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard, MaxRunsPerUser: *most, MaxStoreOutageMS: outage.Milliseconds()},
 	}, backends.Elector{State: state, ID: name, TTL: *ttl}, bus, objects)
 	return nil

@@ -56,7 +56,10 @@ type Config struct {
 	BusPatience time.Duration
 	// Spool, where not nil, keeps states that the store does not take, from where a run resumes with less to compute again.
 	Spool *Spool
-	Log   *slog.Logger
+	// NewCluster draws the id of a new cluster, to which etcd and the store are then bound: no coordinator leads whose
+	// etcd and store are not one cluster's. nil where they are one process's own and cannot be mixed up.
+	NewCluster func() string
+	Log        *slog.Logger
 }
 
 // Run campaigns and leads until ctx ends. No outage ends it: it says what it waits for and goes on.
@@ -126,11 +129,19 @@ func lead(ctx context.Context, cfg Config, l Leadership, bus Bus, store checkpoi
 	if err != nil {
 		return err
 	}
-	if err := checkEpoch(ctx, l, epoch); err != nil {
+	truth, err := checkEpoch(ctx, l, epoch)
+	if err != nil {
 		return err
 	}
+	cluster := ""
+	if cfg.NewCluster != nil {
+		if cluster, err = bindCluster(ctx, cfg, l, truth, store); err != nil {
+			return err
+		}
+	}
 	d := newDriver(cfg, metatrain.Term{Epoch: epoch, Revision: l.Revision()}, l, bus, store)
-	d.log.Info("leading", "id", cfg.ID)
+	d.cluster = cluster
+	d.log.Info("leading", "id", cfg.ID, "cluster", cluster)
 	stop, err := d.serve(ctx)
 	if err != nil {
 		return err
@@ -167,14 +178,14 @@ func readEpoch(ctx context.Context, cfg Config, store checkpoint.Store) (int64, 
 }
 
 // checkEpoch refuses an etcd that is not of the store's epoch, before anybody hears of this leadership.
-func checkEpoch(ctx context.Context, l Leadership, epoch int64) error {
+func checkEpoch(ctx context.Context, l Leadership, epoch int64) ([]metatrain.KV, error) {
 	ctx, cancel := context.WithTimeout(ctx, epochPatience)
 	defer cancel()
 	truth, err := l.Load(ctx)
 	if err != nil {
-		return fmt.Errorf("load state: %w", err)
+		return nil, fmt.Errorf("load state: %w", err)
 	}
-	return metatrain.CheckEpoch(truth, epoch)
+	return truth, metatrain.CheckEpoch(truth, epoch)
 }
 
 // epochPatience is long enough for a restart of the store.

@@ -15,8 +15,11 @@ import (
 
 // driver serves one leadership. Only run touches the machine.
 type driver struct {
-	cfg   Config
-	term  metatrain.Term
+	cfg  Config
+	term metatrain.Term
+	// cluster is the id that etcd and the store are bound by, "" where they are not.
+	cluster string
+
 	lead  Leadership
 	bus   Bus
 	store checkpoint.Store

@@ -186,6 +186,8 @@ type rig struct {
 	dir    string
 	log    *slog.Logger // of the coordinators
 	spool  *coordinator.Spool
+	// newCluster draws the ids of clusters; nil binds nothing.
+	newCluster func() string
 }
 
 // rigLife ends a test that hangs; a fuzzer may run for long.
@@ -231,7 +233,7 @@ func (r *rig) coordinate(id string, cfg metatrain.Config) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		coordinator.Run(ctx, coordinator.Config{ID: id, Machine: cfg, StorePatience: 500 * time.Millisecond, Log: r.log, Spool: r.spool}, r.truth, r.bus, r.store)
+		coordinator.Run(ctx, coordinator.Config{ID: id, Machine: cfg, StorePatience: 500 * time.Millisecond, Log: r.log, Spool: r.spool, NewCluster: r.newCluster}, r.truth, r.bus, r.store)
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	r.t.Cleanup(stop)

@@ -21,7 +21,7 @@ func (d *driver) serve(ctx context.Context) (stop func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("serve %s: %w", lead, err)
 	}
-	me := metatrain.EncodeFrame(metatrain.Announce{Term: d.term, Leader: d.cfg.ID}, nil)
+	me := metatrain.EncodeFrame(metatrain.Announce{Term: d.term, Leader: d.cfg.ID, Cluster: d.cluster}, nil)
 	stopFind, err := d.bus.Serve(metatrain.Subject(d.cfg.Prefix, "find"), func(_, _ string, _ []byte, reply func([]byte)) { reply(me) })
 	if err != nil {
 		stopLead()

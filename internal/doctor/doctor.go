@@ -7,6 +7,7 @@ import (
 
 	"github.com/warmstart-ml/warmstart/internal/backends"
 	"github.com/warmstart-ml/warmstart/internal/wiring"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
 // Config says what to look at. Users have NATS alone; operators also give etcd and the store.
@@ -27,7 +28,9 @@ type examiner struct {
 	Config
 	Report
 	clocks []reading
-	leader string // who leads by NATS, as etcd names it; "" where nobody is known to
+	truth  []metatrain.KV // etcd's
+	bound  []byte         // the store's record of its cluster
+	leader string         // who leads by NATS, as etcd names it; "" where nobody is known to
 }
 
 // Examine looks at everything once. It leaves nothing behind, and no server that does not answer holds it up for longer

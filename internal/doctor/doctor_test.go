@@ -206,16 +206,8 @@ func TestDoctorOnS3(t *testing.T) {
 	unconditional.Store.S3 = front(t, s3.URL, overwriting(func(*http.Request) (bool, func()) { return true, func() {} })) + "/bucket"
 	unconditional.finds("s3 conditional put", doctor.Fail, "in spite of If-None-Match", "conditional puts")
 
-	// One that compares first and writes then, as some servers do, is right until two come at once.
-	var mu sync.Mutex
-	writing := map[string]int{}
 	racing := *r
-	racing.Store.S3 = front(t, s3.URL, overwriting(func(q *http.Request) (bool, func()) {
-		mu.Lock()
-		defer mu.Unlock()
-		writing[q.URL.Path]++
-		return writing[q.URL.Path] > 1, func() { mu.Lock(); writing[q.URL.Path]--; mu.Unlock() }
-	})) + "/bucket"
+	racing.Store.S3 = front(t, s3.URL, racy()) + "/bucket"
 	report := racing.finds("s3 race", doctor.Warn, "both won", "nothing rests on this")
 	expect(t, report, "s3 conditional put", doctor.OK)
 
@@ -232,6 +224,18 @@ func TestDoctorOnS3(t *testing.T) {
 	broken := *r
 	broken.Store.S3 = "ftp://" + s3.Endpoint
 	broken.finds("s3 address", doctor.Fail, "--s3", "expected http(s)")
+}
+
+// racy is a server that compares first and writes then, as some do: right until two come at once.
+func racy() func(http.ResponseWriter, *http.Request, http.Handler) {
+	var mu sync.Mutex
+	writing := map[string]int{}
+	return overwriting(func(q *http.Request) (bool, func()) {
+		mu.Lock()
+		defer mu.Unlock()
+		writing[q.URL.Path]++
+		return writing[q.URL.Path] > 1, func() { mu.Lock(); writing[q.URL.Path]--; mu.Unlock() }
+	})
 }
 
 // overwriting is a server that ignores If-None-Match where blind says so. The header is signed, so what the server behind

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/warmstart-ml/warmstart/internal/etcdstate"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
 // Bounds of what etcd should be. A lease of 4 s is kept alive every 0.7 s: writes that take long cost leaderships.
@@ -47,7 +48,8 @@ func (e *examiner) etcd(ctx context.Context) (runs []string) {
 	e.latency(f)
 	e.space(f)
 	e.elected(f.Leader)
-	return runsAmong(f.Keys)
+	e.truth = f.State
+	return runsAmong(f.State)
 }
 
 func (e *examiner) members(members []etcdstate.Member) {
@@ -150,10 +152,10 @@ func (e *examiner) elected(l etcdstate.Leader) {
 }
 
 // runsAmong lists the runs whose specs are among etcd's keys.
-func runsAmong(keys []string) []string {
+func runsAmong(truth []metatrain.KV) []string {
 	runs := []string{}
-	for _, k := range keys {
-		if part := strings.Split(k, "/"); len(part) == 3 && part[0] == "runs" && part[2] == "spec" {
+	for _, kv := range truth {
+		if part := strings.Split(kv.Key, "/"); len(part) == 3 && part[0] == "runs" && part[2] == "spec" {
 			runs = append(runs, part[1])
 		}
 	}

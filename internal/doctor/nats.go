@@ -81,11 +81,7 @@ const gatherFor = 500 * time.Millisecond
 
 // leads says who leads, and what it and its workers are.
 func (e *examiner) leads(ctx context.Context, bus *natsbus.Bus) {
-	leaders, err := announced(ctx, bus, e.Common.Prefix)
-	if len(leaders) > 1 { // perhaps a change of leadership, just now
-		time.Sleep(gatherFor)
-		leaders, err = announced(ctx, bus, e.Common.Prefix)
-	}
+	leaders, err := settled(ctx, bus, e.Common.Prefix)
 	switch {
 	case err != nil:
 		e.refuse("leader", err, "check the connection to NATS")
@@ -93,18 +89,44 @@ func (e *examiner) leads(ctx context.Context, bus *natsbus.Bus) {
 	case len(leaders) == 0:
 		e.fail("leader", "start a coordinator against the same NATS and --prefix; its log says what it waits for", "no coordinator leads on prefix %q", e.Common.Prefix)
 		return
-	case len(leaders) > 1:
-		var who []string
-		for _, a := range leaders {
-			who = append(who, fmt.Sprintf("%s (term %s)", a.Leader, a.Term))
-		}
-		e.fail("leader", "give one of the clusters another --prefix, or stop the one whose etcd is not to be used",
-			"%d coordinators lead on prefix %q: %s: two clusters share it", len(leaders), e.Common.Prefix, strings.Join(who, ", "))
+	case !e.alone(leaders):
 		return
 	}
 	e.leader = leaders[0].Leader
-	e.ok("leader", "%s, term %s", leaders[0].Leader, leaders[0].Term)
 	e.fleet(ctx, bus)
+}
+
+// settled gives who leads, by their own word; where several do, perhaps for a change of leadership just now, a moment
+// later.
+func settled(ctx context.Context, bus *natsbus.Bus, prefix string) ([]metatrain.Announce, error) {
+	leaders, err := announced(ctx, bus, prefix)
+	if len(leaders) > 1 {
+		time.Sleep(gatherFor)
+		leaders, err = announced(ctx, bus, prefix)
+	}
+	return leaders, err
+}
+
+// alone reports where more than one leads.
+func (e *examiner) alone(leaders []metatrain.Announce) bool {
+	switch len(leaders) {
+	case 0:
+		return true
+	case 1:
+		e.ok("leader", "%s, term %s", leaders[0].Leader, leaders[0].Term)
+		return true
+	}
+	var who []string
+	for _, a := range leaders {
+		by := fmt.Sprintf("%s (term %s)", a.Leader, a.Term)
+		if a.Cluster != "" {
+			by = fmt.Sprintf("%s (term %s, cluster %s)", a.Leader, a.Term, a.Cluster)
+		}
+		who = append(who, by)
+	}
+	e.fail("leader", "give one of the clusters another --prefix, or stop the one whose etcd is not to be used",
+		"%d coordinators lead on prefix %q: %s: two clusters share it", len(leaders), e.Common.Prefix, strings.Join(who, ", "))
+	return false
 }
 
 // announced gives all who say at once that they lead, by term.

@@ -148,12 +148,27 @@ func (b *rebuild) plan(ctx context.Context, now time.Time, show func(Rebuilt) er
 		return p, err
 	}
 	p = Rebuilt{Rebuilt: metatrain.Rebuild(remains, b.mark.Created), Epoch: b.mark.Epoch}
+	if err := b.bind(ctx, &p); err != nil {
+		return p, err
+	}
 	p.Left = append(passed, p.Left...)
 	if err := b.compare(p, ended); err != nil {
 		return p, err
 	}
 	p.Before = ended
 	return p, show(p)
+}
+
+// bind has the new etcd be the same cluster's as the store is.
+func (b *rebuild) bind(ctx context.Context, p *Rebuilt) error {
+	id, err := b.store.Get(ctx, metatrain.ClusterObject)
+	if errors.Is(err, checkpoint.ErrNotFound) {
+		return nil // of a release before: whoever leads next draws one
+	}
+	if err == nil {
+		p.Puts = append(p.Puts, metatrain.Put{Key: metatrain.ClusterKey, Value: id})
+	}
+	return err
 }
 
 func holds(key string, n int) error {

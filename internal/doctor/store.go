@@ -10,6 +10,7 @@ import (
 
 	"github.com/warmstart-ml/warmstart/internal/s3store"
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
 const (
@@ -24,25 +25,27 @@ func (e *examiner) store(ctx context.Context) (runs []string) {
 	if e.Store.Dir != "" && e.Store.S3 == "" {
 		return e.folder(ctx)
 	}
-	config, err := e.Store.Config(e.Log)
+	s, err := e.look()
 	if err != nil {
 		e.refuse("s3 address", err, "give --s3 http(s)://host:port/bucket and both keys")
 		return nil
 	}
-	config.Timeout = max(e.Common.Wait, time.Second)
-	s, err := s3store.Look(config)
-	if err != nil {
-		e.refuse("s3 address", err, "give --s3 http(s)://host:port/bucket and both keys")
-		return nil
-	}
-	if theirs, ours, slop, err := s.Clock(ctx); err == nil {
-		e.read("S3 at "+config.Endpoint, theirs, ours, slop)
-	}
+	e.storeClock(ctx, s)
 	if !e.bucket(ctx, s) {
 		return nil
 	}
 	e.writes(ctx, s)
 	return e.listed(ctx, "s3 objects", s)
+}
+
+// look gives the S3 store to be looked at.
+func (e *examiner) look() (*s3store.Store, error) {
+	config, err := e.Store.Config(e.Log)
+	if err != nil {
+		return nil, err
+	}
+	config.Timeout = max(e.Common.Wait, time.Second)
+	return s3store.Look(config)
 }
 
 // bucket tells what keeps the bucket from being used.
@@ -77,6 +80,16 @@ func (e *examiner) writes(ctx context.Context, s *s3store.Store) {
 	} else {
 		e.ok("s3 conditional put", "honoured")
 	}
+	e.race(ctx, s)
+	put, get, err := s.CheckLarge(ctx, largeObject)
+	if err != nil {
+		e.refuse("s3 large object", err, "raise the limits of the S3 server and of proxies before it")
+		return
+	}
+	e.ok("s3 large object", "%d MiB put in %v, read in %v", largeObject>>20, put.Round(time.Millisecond), get.Round(time.Millisecond))
+}
+
+func (e *examiner) race(ctx context.Context, s *s3store.Store) {
 	switch err := s.Race(ctx, racers, raceRounds); {
 	case errors.Is(err, s3store.ErrRaces):
 		e.warn("s3 race", "use a server or release without it; nothing rests on this: keys name their bytes, and etcd decides", "%v", err)
@@ -85,12 +98,6 @@ func (e *examiner) writes(ctx context.Context, s *s3store.Store) {
 	default:
 		e.ok("s3 race", "one of %d writers wins a key, %d times of %d", racers, raceRounds, raceRounds)
 	}
-	put, get, err := s.CheckLarge(ctx, largeObject)
-	if err != nil {
-		e.refuse("s3 large object", err, "raise the limits of the S3 server and of proxies before it")
-		return
-	}
-	e.ok("s3 large object", "%d MiB put in %v, read in %v", largeObject>>20, put.Round(time.Millisecond), get.Round(time.Millisecond))
 }
 
 // folder looks at a directory store.
@@ -134,15 +141,19 @@ func (e *examiner) listed(ctx context.Context, name string, s checkpoint.Store) 
 			models++
 		}
 	}
+	if id, err := s.Get(ctx, metatrain.ClusterObject); err == nil {
+		e.bound = id
+	}
 	e.ok(name, "%d of %d MiB: %d runs, %d versions of models", len(objects), size>>20, len(runs), models)
 	return runs
 }
 
 // agree compares the runs that etcd knows with those that the store holds. nil: not asked.
-func (r *Report) agree(known, stored []string) {
+func (e *examiner) agree(known, stored []string) {
 	if known == nil || stored == nil {
 		return
 	}
+	e.oneCluster()
 	missing := 0
 	for _, run := range stored {
 		if !slices.Contains(known, run) {
@@ -151,10 +162,22 @@ func (r *Report) agree(known, stored []string) {
 	}
 	switch {
 	case missing > 0 && len(known) == 0:
-		r.warn("state", "if etcd was lost, stop all coordinators and run `warmstart doctor rebuild` with the same flags", "etcd knows none of the %d runs in the store", len(stored))
+		e.warn("state", "if etcd was lost, stop all coordinators and run `warmstart doctor rebuild` with the same flags", "etcd knows none of the %d runs in the store", len(stored))
 	case missing > 0:
-		r.warn("state", "nothing to do where their creation came to nothing; etcd restored from an old copy is the other cause", "etcd knows %d runs and not %d of those in the store", len(known), missing)
+		e.warn("state", "nothing to do where their creation came to nothing; etcd restored from an old copy is the other cause", "etcd knows %d runs and not %d of those in the store", len(known), missing)
 	default:
-		r.ok("state", "etcd knows every run in the store, %d of them", len(known))
+		e.ok("state", "etcd knows every run in the store, %d of them", len(known))
+	}
+}
+
+// oneCluster holds etcd and the store to belong together, as a coordinator does before it leads.
+func (e *examiner) oneCluster() {
+	switch b, err := metatrain.BindCluster(e.truth, e.bound, metatrain.ClusterRecord{}); {
+	case err != nil:
+		e.refuse("cluster", err, "see docs/operations.md")
+	case b.ID == "":
+		e.ok("cluster", "no coordinator of this release has led yet")
+	default:
+		e.ok("cluster", "etcd and the store are cluster %s's", b.ID)
 	}
 }

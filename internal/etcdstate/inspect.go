@@ -38,7 +38,7 @@ type Facts struct {
 	// Compacted: old revisions have been dropped at some time.
 	Compacted bool
 	Leader    Leader
-	Keys      []string // under the prefix, but the leader's
+	State     []KV // under the prefix, but the leader's
 }
 
 // probes is how often Inspect reads and writes.
@@ -55,13 +55,8 @@ func (s *State) Inspect(ctx context.Context) Facts {
 	if f.Leader, f.Revision, f.Err = s.leader(ctx); f.Err != nil {
 		return f
 	}
-	kvs, err := s.Load(ctx)
-	if err != nil {
-		f.Err = err
+	if f.State, f.Err = s.Load(ctx); f.Err != nil {
 		return f
-	}
-	for _, kv := range kvs {
-		f.Keys = append(f.Keys, kv.Key)
 	}
 	f.Compacted = s.compacted(ctx)
 	f.Read, f.Write, f.Err = s.probe(ctx)

@@ -44,13 +44,20 @@ func (b *Bus) Inspect(ctx context.Context) Facts {
 		f.JetStreamErr = b.explainStream(err)
 		return f
 	}
+	f.Clock, f.ClockAt, f.ClockSlop, f.Events = b.Clock(ctx)
+	return f
+}
+
+// Clock is the server's, this side's when it was read, and what the two may differ by for that; false where the
+// stream of events, which tells it, is not there.
+func (b *Bus) Clock(ctx context.Context) (theirs, ours time.Time, slop time.Duration, ok bool) {
 	asked := time.Now()
 	stream, err := b.js.Stream(ctx, b.stream())
-	if err == nil {
-		half := time.Since(asked) / 2
-		f.Events, f.Clock, f.ClockAt, f.ClockSlop = true, stream.CachedInfo().TimeStamp, asked.Add(half), half
+	if err != nil {
+		return theirs, ours, 0, false
 	}
-	return f
+	half := time.Since(asked) / 2
+	return stream.CachedInfo().TimeStamp, asked.Add(half), half, true
 }
 
 // echo sends the largest message there is to itself.

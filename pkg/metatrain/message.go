@@ -191,6 +191,8 @@ type Upload struct {
 type Announce struct {
 	Term   Term   `json:"term"`
 	Leader string `json:"leader"`
+	// Cluster tells clusters apart that share a prefix by mistake; "" on one machine's embedded stack.
+	Cluster string `json:"cluster,omitempty"`
 }
 
 // Theta is the header of one broadcast chunk of parameters.

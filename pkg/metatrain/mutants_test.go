@@ -18,6 +18,8 @@ var mutants = []mutant{
 		"cmp.Compare(c.Rewinds, best.Rewinds), cmp.Compare(c.Step, best.Step)", "cmp.Compare(c.Step, best.Step)"},
 	{"a coordinator leads by the etcd that was given up", "epoch.go",
 		"case e.Epoch < store:", "case false:"},
+	{"two clusters on one store", "cluster.go",
+		"case stored != nil && ours.ID != theirs.ID:", "case false:"},
 	{"sum in order of arrival", "tree.go",
 		"for root := RootLevel(t.n); d.Level < root;", "lo, hi := d.Span(t.n)\n\tcount, sums := Node{-1, 0}, Node{-1, 1}\n\tcovered := t.held[count].Tasks + hi - lo\n\tt.held[count] = Partial{Tasks: covered}\n\tp = Join(t.held[sums], p)\n\tt.held[sums] = p\n\treturn p, covered == t.n\n\tfor root := RootLevel(t.n); d.Level < root;"},
 	{"lone child doubled", "tree.go",
