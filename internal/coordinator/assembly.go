@@ -11,7 +11,6 @@ import (
 // Bounds of what is put together from chunks.
 const (
 	maxUpload = 256 << 20
-	maxResult = 256 << 20
 	idleChunk = 30 * time.Second
 	// partCost is what a part costs beside its bytes, so that many empty ones are bounded too.
 	partCost = 512

@@ -29,7 +29,6 @@ type driver struct {
 
 	inbox     chan inbound
 	uploads   *assembly
-	results   *assembly
 	shelf     *shelf
 	fetches   chan struct{}        // one for each fetch under way
 	published map[string]time.Time // when followers of a run last heard of it
@@ -43,7 +42,6 @@ type inbound struct {
 	msg     any
 	payload []byte
 	request request
-	done    func() // the machine has seen it
 }
 
 // maxInbox is how many requests wait for the machine. More wait in the bus, which bounds their bytes.
@@ -53,7 +51,7 @@ func newDriver(cfg Config, term metatrain.Term, l Leadership, bus Bus, store che
 	log := cfg.Log.With("term", term.String())
 	return &driver{
 		cfg: cfg, term: term, lead: l, bus: bus, store: store, log: log, start: time.Now(), refusals: newRefusals(log),
-		inbox: make(chan inbound, maxInbox), uploads: newAssembly(maxUpload), results: newAssembly(maxResult),
+		inbox: make(chan inbound, maxInbox), uploads: newAssembly(maxUpload),
 		shelf: newShelf(store), fetches: make(chan struct{}, maxFetches), published: map[string]time.Time{},
 	}
 }
@@ -98,7 +96,6 @@ func (d *driver) run(ctx context.Context) (again bool, err error) {
 			effects = m.Step(d.clock(), done)
 		case in := <-d.inbox:
 			effects = m.Step(d.clock(), metatrain.Asked{Req: p.register(in.request), Msg: in.msg, Payload: in.payload})
-			in.done()
 		}
 	}
 }

@@ -54,7 +54,7 @@ func (d *driver) receive(ctx context.Context, r request) {
 	case "fail":
 		hand(ctx, d, r, func(string) any { return metatrain.Ack{Term: d.term} }, straight[metatrain.Failure])
 	case "result":
-		hand(ctx, d, r, d.refused, d.gather)
+		hand(ctx, d, r, d.refused, straight[metatrain.Result])
 	case "fetch":
 		hand(ctx, d, r, d.noChunk, d.fetch)
 	case "upload":
@@ -77,14 +77,11 @@ func (d *driver) refused(why string) any {
 	return metatrain.ResultReply{Term: d.term, Verdict: metatrain.Refused, Reason: why}
 }
 
-// turn takes a decoded message: it gives the payload for the machine, and what to do once the machine has seen it; or
-// it answers by itself, and done is nil.
-type turn[M any] func(ctx context.Context, r request, msg M, payload []byte) (whole []byte, done func())
+// turn takes a decoded message, which is the machine's to answer, or not: then it answers by itself.
+type turn[M any] func(ctx context.Context, r request, msg M, payload []byte) (machines bool)
 
-// straight hands a message to the machine as it came.
-func straight[M any](_ context.Context, _ request, _ M, payload []byte) ([]byte, func()) {
-	return payload, func() {}
-}
+// straight hands a message to the machine.
+func straight[M any](context.Context, request, M, []byte) bool { return true }
 
 func hand[M any](ctx context.Context, d *driver, r request, refuse func(string) any, take turn[M]) {
 	var msg M
@@ -94,38 +91,17 @@ func hand[M any](ctx context.Context, d *driver, r request, refuse func(string) 
 		r.answer(refuse(err.Error()), nil)
 		return
 	}
-	whole, done := take(ctx, r, msg, payload)
-	if done == nil {
+	if !take(ctx, r, msg, payload) {
 		return
 	}
 	select {
-	case d.inbox <- inbound{msg, whole, r, done}:
+	case d.inbox <- inbound{msg, payload, r}:
 	case <-ctx.Done():
 	}
 }
 
-// gather puts the chunks of a large result together before the machine sees it.
-func (d *driver) gather(_ context.Context, r request, res metatrain.Result, payload []byte) ([]byte, func()) {
-	if res.Offset == 0 && res.Total == len(payload) {
-		return payload, func() {} // one chunk: there is nothing to put together, nor to keep
-	}
-	whole, next, err := d.results.add(fmt.Sprint(res.Worker, "/", res.Lease, "/", res.SHA256), res.Offset, res.Total, payload)
-	switch {
-	case errors.Is(err, errNoRoom):
-		r.answer(metatrain.ResultReply{Term: d.term, Verdict: metatrain.Hold, Reason: err.Error(), RetryMS: 200}, nil)
-	case err != nil:
-		d.refusals.note(r, err.Error())
-		r.answer(d.refused(err.Error()), nil)
-	case whole == nil:
-		r.answer(metatrain.ResultReply{Term: d.term, Verdict: metatrain.More, Offset: next}, nil)
-	default:
-		return whole, func() { d.results.free(whole) }
-	}
-	return nil, nil
-}
-
 // upload brings a data set into the store once all its chunks are there and hash to its digest.
-func (d *driver) upload(ctx context.Context, r request, up metatrain.Upload, payload []byte) ([]byte, func()) {
+func (d *driver) upload(ctx context.Context, r request, up metatrain.Upload, payload []byte) bool {
 	answer := func(a metatrain.Answer, err error) {
 		if a.Term = d.term; err != nil {
 			a.Error = "upload: " + err.Error()
@@ -138,7 +114,7 @@ func (d *driver) upload(ctx context.Context, r request, up metatrain.Upload, pay
 	whole, next, err := d.uploads.add(up.Digest, up.Offset, up.Total, payload)
 	if err != nil || whole == nil {
 		answer(metatrain.Answer{Offset: next, Retry: errors.Is(err, errNoRoom)}, err)
-		return nil, nil
+		return false
 	}
 	go func() {
 		defer d.uploads.free(whole)
@@ -152,19 +128,19 @@ func (d *driver) upload(ctx context.Context, r request, up metatrain.Upload, pay
 		}
 		answer(metatrain.Answer{Offset: next, Durable: true}, nil)
 	}()
-	return nil, nil
+	return false
 }
 
 // fetch serves objects of the store; parameters and specs are the machine's to serve.
-func (d *driver) fetch(ctx context.Context, r request, f metatrain.Fetch, _ []byte) ([]byte, func()) {
+func (d *driver) fetch(ctx context.Context, r request, f metatrain.Fetch, _ []byte) bool {
 	if f.Object == "" && f.List == "" {
-		return nil, func() {}
+		return true
 	}
 	select {
 	case d.fetches <- struct{}{}:
 	default:
 		d.refusals.note(r, fmt.Sprintf("left unanswered: found %d fetches under way, expected fewer", maxFetches))
-		return nil, nil
+		return false
 	}
 	go func() {
 		defer func() { <-d.fetches }()
@@ -180,7 +156,7 @@ func (d *driver) fetch(ctx context.Context, r request, f metatrain.Fetch, _ []by
 		part := data[offset:min(len(data), offset+metatrain.MaxChunk)]
 		r.answer(metatrain.Chunk{Term: d.term, Total: len(data)}, part)
 	}()
-	return nil, nil
+	return false
 }
 
 // faults are keys of work that stopped a run.

@@ -59,6 +59,7 @@ type Machine struct {
 	queue      []func()
 	committing bool
 	open       map[uint64]bool // requests of people not answered yet
+	room       bool            // some was made for results that wait
 	stopped    bool            // reload or deposition asked for: nothing has effect any more
 }
 
@@ -141,6 +142,7 @@ func (m *Machine) Step(clock Clock, ev Event) []Effect {
 		panic(fmt.Sprintf("metatrain: unknown event %T", ev))
 	}
 	if !m.stopped {
+		m.admitAll()
 		m.grant()
 	}
 	return m.take()
@@ -153,7 +155,7 @@ func (m *Machine) asked(a Asked) {
 	case Beat:
 		m.reply(a.Req, Ack{Term: m.term, Drop: m.beat(msg)})
 	case Result:
-		m.reply(a.Req, m.result(msg, a.Payload))
+		m.offered(a.Req, msg, a.Payload)
 	case Failure:
 		m.failure(msg)
 		m.reply(a.Req, Ack{Term: m.term})
@@ -203,6 +205,9 @@ func (m *Machine) tick() {
 	m.expireWorkers()
 	m.expireLeases()
 	for _, id := range m.order {
+		if r := m.runs[id]; r.phase != nil {
+			m.expireTransfers(r)
+		}
 		m.watch(m.runs[id])
 	}
 }

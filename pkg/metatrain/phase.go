@@ -29,6 +29,9 @@ type phase struct {
 	search   int64 // Mono before which nobody searches for late shards
 
 	unfit map[*worker]string // why a worker may not do this work, "" where it may
+
+	transfers map[int]*transfer // by shard
+	parked    []announced       // by shard, the lowest first
 }
 
 // shard is one unit of dispatch and what the ledger knows of it.
@@ -61,6 +64,7 @@ func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 	p := &phase{
 		work:  Work{Run: r.id, Spec: r.digest, Kind: kind, Track: s.Track, Step: s.Step, Decisions: r.decisions.val.Digest()},
 		tasks: tasks, skip: r.skips(kind, s.Track, s.Step), tree: NewTree(tasks), began: m.clock.Mono, unfit: map[*worker]string{},
+		transfers: map[int]*transfer{},
 	}
 	p.tree.spare = r.spare
 	if kind == Evaluate {
@@ -118,6 +122,7 @@ func (m *Machine) dropPhase(r *run) {
 			m.release(l)
 		}
 	}
+	m.dropOffers(r.phase)
 	r.phase = nil
 }
 
@@ -127,6 +132,9 @@ func (m *Machine) release(l *lease) {
 	p := l.phase
 	sh := &p.shards[l.Work.Node.Index]
 	sh.leases = slices.DeleteFunc(sh.leases, func(o *lease) bool { return o == l })
+	if t := p.transfers[l.Work.Node.Index]; t != nil && t.worker == l.worker.id {
+		m.abandon(l.run, l.Work.Node.Index)
+	}
 	if !sh.done && len(sh.leases) == 0 {
 		p.open++
 		p.next = min(p.next, l.Work.Node.Index)

@@ -7,59 +7,82 @@ import (
 	"slices"
 )
 
-// result takes a worker's result in. It counts once, whoever sends it and under whichever term it was leased: what
+// result takes a worker's whole result in. It counts once, whoever sends it and under whichever term it was leased: what
 // matters is that its work is the work at hand, bit for bit (G2).
 func (m *Machine) result(res Result, payload []byte) ResultReply {
-	answer := func(v Verdict, reason string) ResultReply {
-		return ResultReply{Term: m.term, Verdict: v, Reason: reason}
+	r, sh, answer := m.wanted(res)
+	if r != nil {
+		m.observe(r, res)
+	}
+	switch {
+	case sh == nil:
+		return answer
+	case m.full(r.phase, sh):
+		return m.hold(r, res)
+	}
+	return m.count(r, sh, res, payload, r.unspare())
+}
+
+// wanted finds the shard that a result is of, nil where it does not count: then answer says why. r is its run, where that
+// has work at hand.
+func (m *Machine) wanted(res Result) (r *run, sh *shard, answer ResultReply) {
+	say := func(v Verdict, reason string) (*run, *shard, ResultReply) {
+		m.forget(res)
+		return r, nil, ResultReply{Term: m.term, Verdict: v, Reason: reason}
 	}
 	if w := m.workers[res.Worker]; w != nil {
 		w.seen = m.clock.Mono
 	}
-	r := m.runs[res.Work.Run]
-	if r == nil || r.phase == nil {
-		m.forget(res)
-		return answer(Stale, "no such work at hand")
+	if r = m.runs[res.Work.Run]; r == nil || r.phase == nil {
+		r = nil
+		return say(Stale, "no such work at hand")
 	}
-	m.observe(r, res)
 	p, node := r.phase, res.Work.Node
 	work := p.work
 	work.Node = node
 	if res.Work != work || node.Level != p.level || node.Index < 0 || node.Index >= len(p.shards) {
-		m.forget(res)
-		return answer(Stale, "for other work than is at hand")
+		return say(Stale, "for other work than is at hand")
 	}
-	sh := &p.shards[node.Index]
+	sh = &p.shards[node.Index]
 	switch {
 	case !r.allows(m.workers[res.Worker], res):
-		m.forget(res)
-		return answer(Refused, fmt.Sprintf("bits %q, this run needs %q: its spec does not say bits: %s", BitsNone, Contract, BitsAny))
+		return say(Refused, fmt.Sprintf("bits %q, this run needs %q: its spec does not say bits: %s", BitsNone, Contract, BitsAny))
 	case sh.done && sh.mark != "" && sh.mark != res.mark():
-		m.forget(res)
-		return answer(Stale, "another result of this work came first, and this run takes unlike bits")
+		return say(Stale, "another result of this work came first, and this run takes unlike bits")
 	case sh.done:
-		m.forget(res)
-		return answer(Duplicate, "")
+		return say(Duplicate, "")
 	case p.deciding:
-		return ResultReply{Term: m.term, Verdict: Hold, Reason: "a decision about this step is being recorded", RetryMS: 20}
-	case m.full(p, sh):
-		return m.hold(r, res, answer)
+		return r, nil, ResultReply{Term: m.term, Verdict: Hold, Reason: "a decision about this step is being recorded", RetryMS: 20}
 	}
-	part, err := m.check(r, res, payload)
+	return r, sh, answer
+}
+
+// count takes a result in that is wanted and has room. into, where it is as long, becomes its vector.
+func (m *Machine) count(r *run, sh *shard, res Result, payload []byte, into []float32) ResultReply {
+	m.room = true // whether it counts or is refused, it waits no more
+	part, err := m.check(r, res, payload, into)
 	if err != nil {
-		if m.forget(res) { // else it was said before, or by nobody that was asked
-			sh.tries++
-			sh.text = "refused: " + clip(err.Error())
-			sh.bar(res.Worker, "")
-			m.giveUp(r, sh)
-		}
-		return answer(Refused, err.Error())
+		return m.refuse(r, sh, res, err)
 	}
-	if p.work.Kind == Evaluate {
+	if res.Work.Kind == Evaluate {
 		r.evaluation = slices.Clone(payload)
 	}
+	if i := res.Work.Node.Index; r.phase.transfers[i] != nil { // of a copy's, which this one overtook
+		m.abandon(r, i)
+	}
 	m.accept(r, sh, res, part)
-	return answer(Accepted, "")
+	return ResultReply{Term: m.term, Verdict: Accepted}
+}
+
+// refuse turns a malformed result away: its sender does not get the work again.
+func (m *Machine) refuse(r *run, sh *shard, res Result, err error) ResultReply {
+	if m.forget(res) { // else it was said before, or by nobody that was asked
+		sh.tries++
+		sh.text = "refused: " + clip(err.Error())
+		sh.bar(res.Worker, "")
+		m.giveUp(r, sh)
+	}
+	return ResultReply{Term: m.term, Verdict: Refused, Reason: err.Error()}
 }
 
 // forget gives back the lease a result came under, if there is one.
@@ -74,25 +97,30 @@ func (m *Machine) forget(res Result) bool {
 
 // hold leaves a result with its worker until there is room. Only where the lowest shard, which makes room, has nobody
 // is the result given up, to be computed again: workers full of held results would ask for nothing (G5).
-func (m *Machine) hold(r *run, res Result, answer func(Verdict, string) ResultReply) ResultReply {
+func (m *Machine) hold(r *run, res Result) ResultReply {
 	if len(r.phase.lowest().leases) == 0 {
 		m.forget(res)
-		return answer(Stale, "lower work comes first")
+		return ResultReply{Term: m.term, Verdict: Stale, Reason: "lower work comes first"}
 	}
-	if l := m.leases[res.Lease]; l != nil && l.worker.id == res.Worker {
-		l.deadline = m.clock.Mono + m.patience(r, res.Work.Node.Index, l.worker) // the wait is ours, not the worker's
-	}
-	return ResultReply{Term: m.term, Verdict: Hold, Reason: "window full", RetryMS: 20}
+	m.prolong(r, res)
+	return m.later()
 }
 
-// full says that the window has no room for this shard's partial. The lowest shard not yet done always has room, so
-// that the tree can always go on (G6).
+// prolong gives the lease of a result that is offered its time anew: the wait is ours, not the worker's.
+func (m *Machine) prolong(r *run, res Result) {
+	if l := m.leases[res.Lease]; l != nil && l.worker.id == res.Worker {
+		l.deadline = m.clock.Mono + m.patience(r, res.Work.Node.Index, l.worker)
+	}
+}
+
+// full says that the window has no room for this shard's partial, beside those held and those on their way. The lowest
+// shard not yet done always has room, so that the tree can always go on (G6).
 func (m *Machine) full(p *phase, sh *shard) bool {
-	return p.work.Kind == Train && len(p.theta)*p.tree.Held() >= m.cfg.Window && p.lowest() != sh
+	return p.work.Kind == Train && len(p.theta)*(p.tree.Held()+len(p.transfers)) >= m.cfg.Window && p.lowest() != sh
 }
 
 // check refuses what must not reach the base model (G7).
-func (m *Machine) check(r *run, res Result, payload []byte) (Partial, error) {
+func (m *Machine) check(r *run, res Result, payload []byte, into []float32) (Partial, error) {
 	p := r.phase
 	part := Partial{Metrics: slices.Clone(res.Metrics), Tasks: res.Tasks} // the message stays its sender's
 	if want := p.expected(res.Work.Node); res.Tasks != want {
@@ -101,14 +129,8 @@ func (m *Machine) check(r *run, res Result, payload []byte) (Partial, error) {
 	if d := Digest(payload); d != res.SHA256 {
 		return part, fmt.Errorf("payload with SHA-256 %.12s, announced %.12s", d, res.SHA256)
 	}
-	if want := r.spec.metrics(p.work.Kind, p.work.Track); want > 0 && res.Tasks > 0 && len(res.Metrics) != want {
-		return part, fmt.Errorf("%d metrics, expected %d", len(res.Metrics), want)
-	}
-	for i, v := range res.Metrics {
-		// A sum of float32 losses; what is larger could overflow further on.
-		if bound := float64(math.MaxFloat32 * float64(max(res.Tasks, 1))); !(math.Abs(v) <= bound) {
-			return part, fmt.Errorf("metric %d is %v, expected a number of at most %g", i, v, bound)
-		}
+	if err := checkMetrics(res, r.spec.metrics(p.work.Kind, p.work.Track)); err != nil {
+		return part, err
 	}
 	var err error
 	switch p.work.Kind {
@@ -122,11 +144,25 @@ func (m *Machine) check(r *run, res Result, payload []byte) (Partial, error) {
 		if res.Tasks == 0 {
 			want = 0
 		}
-		part.Vec, err = decodeFloats(payload, want, r.unspare())
+		part.Vec, err = decodeFloats(payload, want, into)
 	case Evaluate:
 		_, err = decodeTable(payload)
 	}
 	return part, err
+}
+
+// checkMetrics refuses other than want numbers (0: any), and those that no sum of losses is.
+func checkMetrics(res Result, want int) error {
+	if want > 0 && res.Tasks > 0 && len(res.Metrics) != want {
+		return fmt.Errorf("%d metrics, expected %d", len(res.Metrics), want)
+	}
+	for i, v := range res.Metrics {
+		// A sum of float32 losses; what is larger could overflow further on.
+		if bound := float64(math.MaxFloat32 * float64(max(res.Tasks, 1))); !(math.Abs(v) <= bound) {
+			return fmt.Errorf("metric %d is %v, expected a number of at most %g", i, v, bound)
+		}
+	}
+	return nil
 }
 
 // checkLayout refuses names and shapes that do not cover the parameters without holes, or make no model file.

@@ -69,7 +69,7 @@ func TestG7_MalformedResultIsRefusedAndGoesToAnother(t *testing.T) {
 			g := trainRig(t, Config{}, nil)
 			l := g.lease("a")
 			res, _ := g.result("a", l)
-			res.SHA256 = Digest(c.payload)
+			res.SHA256, res.Total = Digest(c.payload), len(c.payload)
 			if c.alter != nil {
 				c.alter(&res)
 			}

@@ -86,12 +86,13 @@ func (m *Machine) rest(r *run) {
 	r.state.Theta, r.state.Opt, r.state.Best, r.state.Bests = nil, nil, nil, nil
 }
 
-// maxSpare bounds, in bytes, the memory that is kept for results to come: to take it anew costs more than to sum it.
+// maxSpare bounds, in bytes, the memory that is kept for results to come, of two vectors or more: to take it anew costs
+// more than to sum it.
 const maxSpare = 4 << 20
 
 // spare keeps the memory of a vector that is done with.
 func (r *run) spare(vec []float32) {
-	if 4*len(vec)*(len(r.spares)+1) <= maxSpare {
+	if len(r.spares) == 0 || 4*len(vec)*(len(r.spares)+1) <= maxSpare {
 		r.spares = append(r.spares, vec)
 	}
 }

@@ -248,8 +248,14 @@ func holdPhase(m *Machine, r *run) error {
 	}
 	// G6: what fits the window, and what the lowest shards, which always have room, leave on their way up.
 	most := (m.cfg.Window+len(p.theta)-1)/max(1, len(p.theta)) + bits.OnesCount(uint(prefix))
-	if held := p.tree.Held(); p.work.Kind == Train && held > most {
-		return fmt.Errorf("%d partials held, at most %d fit the window", held, most)
+	if p.transfers[prefix] != nil {
+		most++
+	}
+	if held := p.tree.Held() + len(p.transfers); p.work.Kind == Train && held > most {
+		return fmt.Errorf("%d partials held or on their way, at most %d fit the window", held, most)
+	}
+	if err := holdParked(m, p); err != nil {
+		return err
 	}
 	for i := range p.shards {
 		sh := &p.shards[i]
@@ -269,6 +275,20 @@ func holdPhase(m *Machine, r *run) error {
 		}
 		if !sh.done && len(sh.leases) == 0 && i < p.next {
 			return fmt.Errorf("shard %d is forgotten", i)
+		}
+	}
+	return nil
+}
+
+// holdParked holds that announcements wait in order of leaves, and none for which there is room.
+func holdParked(m *Machine, p *phase) error {
+	for i, a := range p.parked {
+		index := a.res.Work.Node.Index
+		if i > 0 && p.parked[i-1].res.Work.Node.Index > index {
+			return fmt.Errorf("announcement of shard %d waits before that of %d", p.parked[i-1].res.Work.Node.Index, index)
+		}
+		if sh := &p.shards[index]; p.work.Kind == Train && !p.deciding && p.transfers[index] == nil && !m.full(p, sh) {
+			return fmt.Errorf("announcement of shard %d waits though there is room", index)
 		}
 	}
 	return nil

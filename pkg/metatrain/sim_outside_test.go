@@ -68,6 +68,9 @@ func (c *coord) noting(msg any, payload []byte, reply func(any, []byte)) func(an
 	}
 	return func(answer any, content []byte) {
 		if r, ok := answer.(ResultReply); ok && r.Verdict == Accepted {
+			if res.inParts(payload) {
+				payload = c.w.sent[res.SHA256]
+			}
 			res.Metrics = slices.Clone(res.Metrics)
 			c.w.counted = append(c.w.counted, counted{at, res, slices.Clone(payload)})
 		}

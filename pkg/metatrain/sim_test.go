@@ -117,7 +117,7 @@ func simulate(seed uint64, telling bool) *world {
 }
 
 func newWorld(seed uint64) *world {
-	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7))}
+	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), sent: map[string][]byte{}}
 	w.etcd = &simEtcd{w: w, keys: map[string]KV{}}
 	w.store = &simStore{w: w, objects: map[string][]byte{}, made: map[string]bool{}}
 	w.stubborn = w.rng.IntN(4) == 0
@@ -129,7 +129,7 @@ func newWorld(seed uint64) *world {
 	}
 	for i := range 1 + w.upTo(3) {
 		kind := []string{"sound", "frail"}[w.upTo(1)]
-		w.workers = append(w.workers, &simWorker{proc: proc{w: w, name: fmt.Sprint("worker", i)}, kind: kind, pace: 5 + w.upTo(80), liar: w.rng.IntN(3) == 0, foreman: (seed+uint64(i))%3 == 0})
+		w.workers = append(w.workers, &simWorker{proc: proc{w: w, name: fmt.Sprint("worker", i)}, kind: kind, pace: 5 + w.upTo(80), liar: w.rng.IntN(3) == 0, foreman: (seed+uint64(i))%3 == 0, chunk: []int{0, 4, 7}[(seed/3+uint64(i))%3]})
 	}
 	for i := range 1 + w.rng.IntN(5)/3 {
 		w.runs = append(w.runs, newPlan(w, i))

@@ -16,6 +16,7 @@ type simWorker struct {
 	pace    int64 // ms per task
 	foreman bool  // has workers of its own
 	liar    bool  // sends malformed results at times
+	chunk   int   // bytes of a result that travel at once, after it was announced; 0: all, along with the announcement
 	bits    string
 	skills  Skills
 	lead    *coord
@@ -33,6 +34,7 @@ type job struct {
 	begun    bool // parameters are there
 	ready    bool // computed
 	offering bool
+	admitted bool // there is room for it: chunks are asked for
 	dropped  bool
 	result   Result
 	payload  []byte
@@ -245,6 +247,7 @@ func (k *simWorker) finish(j *job, spend int64) {
 	}
 	res.Total = len(payload)
 	j.result, j.payload, j.ready = res, payload, true
+	k.w.sent[res.SHA256] = payload
 	k.offer(j)
 }
 
@@ -278,19 +281,34 @@ func (k *simWorker) offer(j *job) {
 		return
 	}
 	j.result.Lease, j.offering = j.lease.ID, true
-	k.request(500, j.result, j.payload, func(msg any, _ []byte) {
+	k.request(1500, j.result, j.part(k.chunk), func(msg any, _ []byte) {
 		j.offering = false
-		reply := msg.(ResultReply)
-		if reply.Verdict == Hold {
+		switch reply := msg.(ResultReply); reply.Verdict {
+		case More:
+			j.result.Offset, j.admitted = reply.Offset, true
+			k.offer(j)
+		case Hold:
+			j.result.Offset, j.admitted = 0, false
 			k.after(max(reply.RetryMS, 5), func() { k.offer(j) })
-			return
+		default:
+			k.forget(j)
 		}
-		k.forget(j)
 	}, func(c *coord) {
-		j.offering = false
+		j.offering, j.admitted, j.result.Offset = false, false, 0
 		k.lose(c)
 		k.after(100, func() { k.offer(j) })
 	})
+}
+
+// part is what travels along with the next offer of a result.
+func (j *job) part(chunk int) []byte {
+	switch {
+	case chunk == 0 || len(j.payload) <= chunk:
+		return j.payload
+	case !j.admitted:
+		return nil
+	}
+	return j.payload[j.result.Offset:min(len(j.payload), j.result.Offset+chunk)]
 }
 
 // leave drains: what is not begun is handed back, the rest finished and offered, until a grace period ends.

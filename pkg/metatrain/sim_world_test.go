@@ -28,6 +28,7 @@ type world struct {
 	counted []counted
 	// unspooled counts the resumes from a spool.
 	unspooled int
+	sent      map[string][]byte // results, by digest
 
 	telling bool
 	story   []string

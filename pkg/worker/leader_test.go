@@ -33,7 +33,9 @@ type leader struct {
 	waiting func(metatrain.LeaseReply) // the poll that waits
 	grants  []metatrain.LeaseReply
 	drop    []uint64
-	verdict func(metatrain.Result) metatrain.ResultReply
+	verdict func(metatrain.Result) metatrain.ResultReply // none: when there is one for another
+
+	unanswered []func(msg any, payload []byte) // results without a verdict
 }
 
 // lead begins a term.
@@ -88,7 +90,14 @@ func (l *leader) answer(op string, data []byte, reply func(any, []byte)) {
 		r := l.verdict(res)
 		r.Term = l.term
 		l.results <- res
-		reply(r, nil)
+		l.unanswered = append(l.unanswered, reply)
+		if r.Verdict == "" {
+			return
+		}
+		for _, reply := range l.unanswered {
+			reply(r, nil)
+		}
+		l.unanswered = nil
 	case "fetch":
 		f := decode[metatrain.Fetch](l.t, data)
 		content, ok := l.data[f.Theta]

@@ -4,42 +4,50 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
-// offer sends each result until the leader, whoever that is by then, has given a final verdict. One that the leader
-// has no room for stands aside: the next one may be what makes room. A refused one ends this life: whether the work or
-// this process is at fault shows in another.
+// offer sends each result until the leader, whoever that is by then, has given a final verdict. Each waits by itself: one
+// that the leader has no room for must not stand in the way of the next, which may be what makes room. A refused one ends
+// this life: whether the work or this process is at fault shows in another.
 func (w *worker) offer(ctx context.Context) error {
-	var aside []*job
+	ctx, cancel := context.WithCancelCause(ctx)
+	var offers sync.WaitGroup
+	defer offers.Wait()
+	defer cancel(nil)
 	for {
-		var again <-chan time.Time
-		if len(aside) > 0 {
-			again = time.After(aside[0].retry)
+		select {
+		case <-ctx.Done():
+			if err := context.Cause(ctx); errors.Is(err, ErrRestart) {
+				return err
+			}
+			return nil
+		case j := <-w.done:
+			offers.Go(func() {
+				if err := w.deliver(ctx, j); err != nil {
+					cancel(err)
+				}
+			})
+		}
+	}
+}
+
+// deliver offers one result, again and again, until it is settled.
+func (w *worker) deliver(ctx context.Context, j *job) error {
+	for {
+		settled, err := w.settle(ctx, j)
+		if settled || err != nil {
+			return err
 		}
 		select {
 		case <-ctx.Done():
 			return nil
-		case j := <-w.done:
-			aside = append(aside, j)
-			last := len(aside) - 1
-			aside[0], aside[last] = aside[last], aside[0] // the newest first
-		case <-again:
+		case <-time.After(j.retry):
 		}
-		held := aside[:0]
-		for _, j := range aside {
-			settled, err := w.settle(ctx, j)
-			if err != nil {
-				return err
-			}
-			if !settled {
-				held = append(held, j)
-			}
-		}
-		aside = held
 	}
 }
 
@@ -65,14 +73,18 @@ func (w *worker) settle(ctx context.Context, j *job) (bool, error) {
 	return true, err
 }
 
-// send offers a result chunk by chunk until there is a verdict on the whole.
+// send offers a result until there is a verdict on the whole. A small one comes along; a larger one is announced, without
+// any of its bytes, and sent chunk by chunk once the leader has room for it.
 func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error) {
 	res := j.result
 	res.Bits = metatrain.Contract
 	res.Worker, res.Work, res.Total, res.SHA256 = w.cfg.ID, j.lease.Work, len(j.payload), metatrain.Digest(j.payload)
+	var chunk []byte
+	if len(j.payload) <= metatrain.MaxChunk {
+		chunk = j.payload
+	}
 	for {
 		res.Lease = w.leaseOf(j)
-		chunk := j.payload[res.Offset:min(len(j.payload), res.Offset+metatrain.MaxChunk)]
 		w.spoke.Store(time.Now().UnixNano())
 		reply, _, err := client.Ask[metatrain.ResultReply](ctx, w.client, "result", res, chunk, 5*time.Second)
 		if err != nil || reply.Verdict != metatrain.More {
@@ -82,6 +94,7 @@ func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error
 			return metatrain.ResultReply{Verdict: metatrain.Stale}, nil
 		}
 		res.Offset = min(max(reply.Offset, 0), len(j.payload))
+		chunk = j.payload[res.Offset:min(len(j.payload), res.Offset+metatrain.MaxChunk)]
 	}
 }
 

@@ -1,0 +1,215 @@
+package metatrain
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// transfer is a result on its way in chunks: it was announced, and there is room for it (G6).
+type transfer struct {
+	worker, sha256 string
+	vec            []float32 // a gradient's, whose memory data is: nothing is copied once it is whole
+	data           []byte
+	got            int   // bytes that are there
+	seen           int64 // Mono of the latest chunk
+}
+
+// announced is an announcement that waits for room.
+type announced struct {
+	req   uint64
+	res   Result
+	until int64 // Mono at which it is to be made again
+}
+
+// Bounds of results that come in chunks; times are milliseconds.
+const (
+	maxWhole     = 256 << 20 // bytes of theta_0 or of a table: a gradient is as long as theta
+	idleTransfer = 5_000     // without a chunk a transfer is given up
+	waitForRoom  = 1_000     // before an announcement is to be made again
+	offersEach   = 4         // announcements that wait, for each shard: there are at most two leases, and older leaders'
+)
+
+// inParts says that a message brings a part of its result, or none: then it announces it.
+func (res *Result) inParts(payload []byte) bool { return res.Offset != 0 || res.Total > len(payload) }
+
+// offered takes a whole result in, or a chunk of one. A chunk of what has no room yet is an announcement: its bytes are
+// passed over, and asked for when there is room.
+func (m *Machine) offered(req uint64, res Result, payload []byte) {
+	if !res.inParts(payload) {
+		m.reply(req, m.result(res, payload))
+		return
+	}
+	r, sh, answer := m.wanted(res)
+	if sh == nil {
+		m.reply(req, answer)
+		return
+	}
+	t := r.phase.transfers[res.Work.Node.Index]
+	if t == nil {
+		if err := m.checkHead(r, res); err != nil {
+			m.reply(req, m.refuse(r, sh, res, err))
+			return
+		}
+		if m.full(r.phase, sh) {
+			m.park(r, req, res)
+			return
+		}
+		t = m.admitted(r, res)
+	}
+	if t.worker != res.Worker || t.sha256 != res.SHA256 || len(t.data) != res.Total { // a copy's comes already
+		m.park(r, req, res)
+		return
+	}
+	m.reply(req, m.receive(r, sh, t, res, payload))
+}
+
+// admitted begins a transfer that there is room for.
+func (m *Machine) admitted(r *run, res Result) *transfer {
+	t := &transfer{worker: res.Worker, sha256: res.SHA256, seen: m.clock.Mono}
+	if res.Work.Kind == Train {
+		if t.vec = r.unspare(); len(t.vec) != res.Total/4 {
+			t.vec = make([]float32, res.Total/4)
+		}
+		t.data = memory(t.vec)
+	} else {
+		t.data = make([]byte, res.Total)
+	}
+	r.phase.transfers[res.Work.Node.Index] = t
+	return t
+}
+
+// receive takes a chunk of a transfer; the last one makes a result of it. One that is repeated, or follows one that was
+// lost, is answered with the place to go on from.
+func (m *Machine) receive(r *run, sh *shard, t *transfer, res Result, payload []byte) ResultReply {
+	t.seen = m.clock.Mono
+	m.prolong(r, res)
+	if res.Offset == t.got && len(payload) <= len(t.data)-t.got {
+		t.got += copy(t.data[t.got:], payload)
+	}
+	if t.got < len(t.data) {
+		return ResultReply{Term: m.term, Verdict: More, Offset: t.got}
+	}
+	delete(r.phase.transfers, res.Work.Node.Index)
+	m.observe(r, res)
+	return m.count(r, sh, res, t.data, t.vec)
+}
+
+// park lets an announcement wait for room, in order of leaves.
+func (m *Machine) park(r *run, req uint64, res Result) {
+	p := r.phase
+	m.prolong(r, res)
+	p.parked = slices.DeleteFunc(p.parked, func(a announced) bool {
+		again := a.res.Worker == res.Worker && a.res.Work.Node == res.Work.Node
+		if again { // its sender has given up waiting for the answer
+			m.reply(a.req, m.later())
+		}
+		return again
+	})
+	if len(p.parked) >= offersEach*len(p.shards) {
+		m.reply(req, m.later())
+		return
+	}
+	i, _ := slices.BinarySearchFunc(p.parked, res.Work.Node.Index+1, func(a announced, i int) int { return cmp.Compare(a.res.Work.Node.Index, i) })
+	p.parked = slices.Insert(p.parked, i, announced{req, res, m.clock.Mono + waitForRoom})
+}
+
+// later asks for an announcement to be made again.
+func (m *Machine) later() ResultReply {
+	return ResultReply{Term: m.term, Verdict: Hold, Reason: "window full", RetryMS: 20}
+}
+
+// admitAll admits to every run once some room was made.
+func (m *Machine) admitAll() {
+	if !m.room {
+		return
+	}
+	m.room = false
+	for _, id := range m.order {
+		if r := m.runs[id]; r.phase != nil {
+			m.admit(r)
+		}
+	}
+}
+
+// admit gives room to announcements that wait for it, the lowest leaf first: what it joins with makes room (G6).
+func (m *Machine) admit(r *run) {
+	p := r.phase
+	for i := 0; i < len(p.parked) && r.phase == p; {
+		a := p.parked[i]
+		index := a.res.Work.Node.Index
+		if sh := &p.shards[index]; !sh.done && !p.deciding && (p.transfers[index] != nil || m.full(p, sh)) {
+			i++
+			continue
+		}
+		p.parked = slices.Delete(p.parked, i, i+1)
+		a.res.Offset = 0
+		m.offered(a.req, a.res, nil)
+	}
+}
+
+// expireTransfers gives up what comes no further and has announcements made again that waited for long. Where the lowest
+// shard, which makes room, has nobody, the highest that waits is given up, one at a time, so that its worker asks for
+// work (G5).
+func (m *Machine) expireTransfers(r *run) {
+	p := r.phase
+	for i, t := range p.transfers {
+		if m.clock.Mono-t.seen > idleTransfer {
+			m.abandon(r, i)
+		}
+	}
+	if n := len(p.parked); n > 0 {
+		if last := p.parked[n-1]; len(p.lowest().leases) == 0 {
+			p.parked = p.parked[:n-1]
+			m.reply(last.req, m.hold(r, last.res))
+		}
+	}
+	p.parked = slices.DeleteFunc(p.parked, func(a announced) bool {
+		over := m.clock.Mono >= a.until
+		if over {
+			m.reply(a.req, m.later())
+		}
+		return over
+	})
+}
+
+// abandon gives a transfer up.
+func (m *Machine) abandon(r *run, i int) {
+	if t := r.phase.transfers[i]; t.vec != nil {
+		r.spare(t.vec)
+	}
+	delete(r.phase.transfers, i)
+	m.room = true
+}
+
+// announced says that a shard's result waits for room or is on its way: what it waits for is not its worker.
+func (p *phase) announced(i int) bool {
+	return p.transfers[i] != nil || slices.ContainsFunc(p.parked, func(a announced) bool { return a.res.Work.Node.Index == i })
+}
+
+// dropOffers ends what is on its way to a phase that is over.
+func (m *Machine) dropOffers(p *phase) {
+	for _, a := range p.parked {
+		m.reply(a.req, ResultReply{Term: m.term, Verdict: Stale, Reason: "no such work at hand"})
+	}
+	p.parked, p.transfers = nil, nil
+}
+
+// checkHead refuses what is wrong with a result before any of its bytes come (G7).
+func (m *Machine) checkHead(r *run, res Result) error {
+	p := r.phase
+	if want := p.expected(res.Work.Node); res.Tasks != want {
+		return fmt.Errorf("result of %d tasks, expected %d", res.Tasks, want)
+	}
+	least, most := 0, 0
+	switch {
+	case p.work.Kind == Init || p.work.Kind == Evaluate:
+		most = maxWhole
+	case p.work.Kind == Train && res.Tasks > 0:
+		least, most = len(p.theta), len(p.theta)
+	}
+	if res.Total < least || res.Total > most {
+		return fmt.Errorf("%d bytes announced, expected %d to %d", res.Total, least, most)
+	}
+	return checkMetrics(res, r.spec.metrics(p.work.Kind, p.work.Track))
+}
