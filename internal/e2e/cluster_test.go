@@ -34,11 +34,11 @@ const (
 	bucket                 = "models"
 )
 
-func newCluster(t *testing.T) *cluster {
+func newCluster(t *testing.T, opts ...testservers.Option) *cluster {
 	t.Helper()
 	c := &cluster{
 		t: t, dir: t.TempDir(),
-		nats: testservers.NATS(t, testservers.Args("--user", natsUser, "--pass", natsPassword)),
+		nats: testservers.NATS(t, append(opts, testservers.Args("--user", natsUser, "--pass", natsPassword))...),
 		etcd: testservers.Etcd(t),
 		s3:   testservers.VersityGW(t),
 	}

@@ -271,7 +271,10 @@ func attempt[R Reply](ctx context.Context, c *Client, op string, frame []byte, p
 	if err != nil {
 		return reply, nil, err
 	}
-	if t := termOf(reply); !c.prove(t) {
+	switch t := termOf(reply); {
+	case t != term:
+		return reply, nil, fmt.Errorf("found an answer of term %s, expected one of %s, which was asked", t, term)
+	case !c.prove(t):
 		return reply, nil, fmt.Errorf("answer of the older term %s, a newer one leads", t)
 	}
 	return reply, content, nil
