@@ -1,6 +1,6 @@
 # What people and CI run. Everything works with plain `go` too; see README.md.
 
-.PHONY: build test lint generated race sim bits bits-arm64 fuzz bench chaos failover compose-e2e clean
+.PHONY: build test lint generated race sim bits bits-arm64 fuzz bench chaos failover compose-e2e compose-chaos clean
 
 build:                     ## the three programs, static, into bin/
 	CGO_ENABLED=0 go build -o bin/ ./cmd/...
@@ -53,6 +53,9 @@ failover:                  ## how long a killed leader, and a killed worker, tak
 
 compose-e2e:               ## the compose file end to end; needs a Docker engine
 	deploy/compose/e2e.sh
+
+compose-chaos:             ## its containers killed, paused and cut off: make compose-chaos EVENTS=20 STEPS=40000 SEED=7
+	EVENTS=$(EVENTS) STEPS=$(STEPS) SEED=$(SEED) deploy/compose/chaos.sh
 
 clean:
 	rm -rf bin .cache

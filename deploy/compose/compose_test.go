@@ -103,8 +103,8 @@ func TestVersionsAgree(t *testing.T) {
 		}
 	}
 	base := regexp.MustCompile(`FROM (golang:\S+)`).FindStringSubmatch(dockerfile)
-	if base == nil || !strings.Contains(read(t, "e2e.sh"), base[1]) {
-		t.Errorf("e2e.sh: expected the Dockerfile's %v", base)
+	if base == nil || !strings.Contains(read(t, "lib.sh"), base[1]) {
+		t.Errorf("lib.sh: expected the Dockerfile's %v", base)
 	}
 }
 
