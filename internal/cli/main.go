@@ -88,6 +88,7 @@ func Run(args []string, stdout, stderr io.Writer, kinds worker.Kinds) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	err := all[at].run(ctx, &environment{stdout, stderr, kinds, all[at]}, args[1:])
 	var wrong usageError
 	switch {

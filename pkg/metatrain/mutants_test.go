@@ -142,6 +142,8 @@ var mutants = []mutant{
 		"s.Results = r.phase.chain(s.Results)", "s.Results = r.phase.chain(\"\")"},
 	{"a version's number has two contents", "publish.go",
 		"&& v.Content == content", ""},
+	{"a file of a version that is torn fails the run", "publish.go",
+		"if d.Outcome == Conflict {", "if d.Outcome == Conflict {\n\t\t\t\tm.end(r, Failed, d.Text); return\n\t\t\t}\n\t\t\tif false {"},
 	{"a poll is passed over once its worker is idle again", "poll.go",
 		"case before > 0 && after == 0:", "case false:"},
 	{"the ledger loses count of what nobody does", "phase.go",

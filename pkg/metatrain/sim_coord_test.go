@@ -20,6 +20,7 @@ type coord struct {
 	lastReq   uint64
 	pass      int // of machines
 	spool     spool
+	skew      int64 // seconds that its clock on the wall is off
 }
 
 func (c *coord) start() {
@@ -39,7 +40,7 @@ func (c *coord) tick() {
 	c.after(100, c.tick)
 }
 
-func (c *coord) cutOff() bool { return c.cut > c.w.now }
+func (c *coord) cutOff() bool { return c.cut > c.w.now || c.w.beyond(&c.proc) }
 
 // campaign tries for the leader key now and then, and reads the truth after winning it.
 func (c *coord) campaign() {
@@ -78,7 +79,9 @@ func (c *coord) stepDown(why string) {
 	c.pass++
 }
 
-func (c *coord) clock() Clock { return Clock{Mono: c.w.now, Wall: 1_700_000_000 + c.w.now/1000} }
+func (c *coord) clock() Clock {
+	return Clock{Mono: c.w.now, Wall: 1_700_000_000 + c.w.now/1000 + c.skew}
+}
 
 func (c *coord) build(afterID uint64) {
 	cfg := c.cfg

@@ -15,6 +15,7 @@ import (
 type simStore struct {
 	w       *world
 	objects map[string][]byte
+	torn    map[string]bool // half of them is there
 	late    []func()        // writes that land when everything is over
 	down    int64           // nothing works until then
 	made    map[string]bool // checkpoints by run and step, where no decision can make two
@@ -26,7 +27,11 @@ func (s *simStore) put(c *coord, key string, data []byte, done func(Done)) {
 	answer := func(after int64, d Done) { c.after(after, func() { done(d) }) }
 	failing := Done{Outcome: Failing, Text: "store unreachable"}
 	switch {
-	case s.down > w.now && !w.calm:
+	case s.down > w.now && !w.calm, w.beyond(&c.proc):
+		answer(500, failing)
+	case s.torn[key] && !heals(key):
+		answer(5, Done{Outcome: Conflict, Text: "other bytes are there"})
+	case w.odds(0.03) && s.tear(key, data):
 		answer(500, failing)
 	case w.odds(0.05):
 		w.tell("write of %s fails", brief([]byte(key)))
@@ -53,6 +58,13 @@ func (s *simStore) put(c *coord, key string, data []byte, done func(Done)) {
 
 // land makes an object visible, whole. Two writers of one key must have meant the same bytes.
 func (s *simStore) land(key string, data []byte) {
+	if s.torn[key] {
+		if !heals(key) {
+			return // it is put on condition that nothing is there
+		}
+		delete(s.torn, key)
+		delete(s.objects, key)
+	}
 	if there, ok := s.objects[key]; ok && !bytes.Equal(there, data) {
 		s.w.fail("%s is written with other bytes: %d then %d", key, len(there), len(data))
 	}

@@ -119,7 +119,7 @@ func simulate(seed uint64, telling bool) *world {
 func newWorld(seed uint64) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), sent: map[string][]byte{}}
 	w.etcd = &simEtcd{w: w, keys: map[string]KV{}}
-	w.store = &simStore{w: w, objects: map[string][]byte{}, made: map[string]bool{}}
+	w.store = &simStore{w: w, objects: map[string][]byte{}, made: map[string]bool{}, torn: map[string]bool{}}
 	w.stubborn = w.rng.IntN(4) == 0
 	w.client = &simClient{proc: proc{w: w, name: "client", up: true}}
 	cfg := Config{ShardTasks: []int{0, 0, 1, 2, 4}[w.upTo(4)], FirstDeadlineMS: 3000, Window: []int{0, 1, 30, 60}[w.upTo(3)], MaxStoreOutageMS: []int64{0, 1500}[w.upTo(1)], Spools: seed%2 == 0}
@@ -189,7 +189,11 @@ func (w *world) trouble() {
 		c = l[0]
 	}
 	k := w.workers[w.rng.IntN(len(w.workers))]
-	switch w.rng.IntN(9) {
+	switch w.rng.IntN(11) {
+	case 10:
+		w.part()
+	case 9:
+		c.jump()
 	case 8:
 		w.store.down = w.now + w.upTo(6000)
 		w.tell("the store is down for %d ms", w.store.down-w.now)
@@ -226,7 +230,7 @@ func (w *world) bringDown(p *proc, clear, start func()) {
 // heal ends all faults; two sound workers join, so that what the others may no longer do is done.
 func (w *world) heal() {
 	w.tell("faults cease")
-	w.calm = true
+	w.calm, w.parted = true, 0
 	for _, c := range w.coords {
 		c.wake, c.cut = min(c.wake, w.now), 0
 		if w.stubborn { // once all late transactions have landed, the truth is read again

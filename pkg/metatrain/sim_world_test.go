@@ -15,6 +15,8 @@ type world struct {
 	now   int64 // milliseconds
 	queue timetable
 	calm  bool // faults have ceased
+	// parted: the network is in two until then.
+	parted int64
 	// stubborn: coordinators keep their leadership when a transaction's outcome is unknown, against the rules; only
 	// what transactions compare protects the truth then.
 	stubborn bool
@@ -101,6 +103,7 @@ type proc struct {
 	up   bool
 	wake int64 // stopped until then
 	cut  int64 // off the network until then
+	far  bool  // on the far side of a parted network
 }
 
 // do runs f in this process, if it still is in the life that f belongs to, once it is awake.
@@ -140,7 +143,7 @@ func (w *world) send(from, to *proc, f func()) {
 			delay += w.upTo(3000)
 		}
 		w.after(delay, func() {
-			if max(from.cut, to.cut) <= w.now && to.up {
+			if max(from.cut, to.cut) <= w.now && w.beyond(from) == w.beyond(to) && to.up {
 				to.do(to.life, f)
 			}
 		})
