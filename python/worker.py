@@ -206,12 +206,16 @@ class Worker:
             "micros": int(1e6 * (time.time() - began))})
 
     def offer(self, lease, payload, result):
-        """Offers a result until there is a final verdict."""
+        """Offers a result until there is a final verdict; a large one is announced, and sent in chunks once it is asked for."""
         result.update(offset=0, total=len(payload), sha256=hashlib.sha256(payload).hexdigest())
+        chunk = first = payload if len(payload) <= CHUNK else b""
         while True:
-            reply, _ = self.ask("result", result, payload[result["offset"]:][:CHUNK])
-            if reply["verdict"] == "more": result["offset"] = reply.get("offset", 0)
+            reply, _ = self.ask("result", result, chunk)
+            if reply["verdict"] == "more":
+                result["offset"] = reply.get("offset", 0)
+                chunk = payload[result["offset"]:][:CHUNK]
             elif reply["verdict"] == "hold":
+                result["offset"], chunk = 0, first
                 time.sleep(min(max(reply.get("retry_ms", 0), 5), 1000) / 1000)
                 self.beat(lease)
             else: break

@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string) error {
 	id := fs.String("id", "", "`name` of this coordinator in logs; default host and process")
 	ttl := fs.Duration("lease", 4*time.Second, "leadership lease: a leader that dies is replaced after about so `long`; whole seconds, at least 2")
 	window := fs.Int("window", 256, "`MiB` of partial sums held per run; results beyond wait at their workers")
+	share := fs.Int("theta-by-reference", 32, "parameters of so many `MiB` or more are put into the S3 store once, for workers to read there by an address that is handed to them; who cannot reach it has them from here. 0 = never")
 	shard := fs.Int("shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards from observed durations. Never changes bits")
 	outage := fs.Duration("max-store-outage", 10*time.Minute, "how `long` a run trains on while the store does not take its state; then it waits, and goes on by itself")
 	spool := fs.String("spool", "", "`folder` of this machine's disk that keeps each run's newest state while the store does not take it, from where a coordinator resumes; empty keeps states in memory alone")
@@ -76,6 +77,9 @@ func run(ctx context.Context, args []string) error {
 	}
 	if *spoolLimit < 1 {
 		return fmt.Errorf("--spool-limit: found %d, expected at least 1", *spoolLimit)
+	}
+	if *share < 0 || *share > 1024 {
+		return fmt.Errorf("--theta-by-reference: found %d, expected 0 to 1024", *share)
 	}
 	if *most < 0 {
 		return fmt.Errorf("--max-runs-per-user: found %d, expected 0 or more", *most)
@@ -111,7 +115,7 @@ func run(ctx context.Context, args []string) error {
 	go watch.Run(ctx)
 	coordinator.Run(ctx, coordinator.Config{
 		ID: name, Prefix: common.Prefix, Log: log, Spool: kept, NewCluster: rand.Text,
-		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard, MaxRunsPerUser: *most, MaxStoreOutageMS: outage.Milliseconds()},
+		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard, ShareBytes: *share << 20, MaxRunsPerUser: *most, MaxStoreOutageMS: outage.Milliseconds()},
 	}, backends.Elector{State: state, ID: name, TTL: *ttl}, bus, objects)
 	return nil
 }

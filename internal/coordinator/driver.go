@@ -49,6 +49,9 @@ const maxInbox = 256
 
 func newDriver(cfg Config, term metatrain.Term, l Leadership, bus Bus, store checkpoint.Store) *driver {
 	log := cfg.Log.With("term", term.String())
+	if _, able := store.(Presigner); !able {
+		cfg.Machine.ShareBytes = 0
+	}
 	return &driver{
 		cfg: cfg, term: term, lead: l, bus: bus, store: store, log: log, start: time.Now(), refusals: newRefusals(log),
 		inbox: make(chan inbound, maxInbox), uploads: newAssembly(maxUpload),
@@ -153,6 +156,10 @@ func (p *pass) carryOut(e metatrain.Effect) {
 		go func() { p.finish(p.loadCheckpoint(e)) }()
 	case metatrain.DropCheckpoints:
 		p.dropCheckpoints(e)
+	case metatrain.Share:
+		go func() { p.finish(p.share(e)) }()
+	case metatrain.DropThetas:
+		go p.dropThetas(e)
 	case metatrain.Broadcast:
 		p.broadcast(e)
 	case metatrain.Publish:

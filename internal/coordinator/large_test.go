@@ -1,11 +1,26 @@
 package coordinator_test
 
 import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
+	"github.com/warmstart-ml/warmstart/internal/s3store"
+	"github.com/warmstart-ml/warmstart/internal/testservers"
+	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
+
+// wide makes a spec one of 124,000 parameters, which travel in two chunks.
+func wide(spec metatrain.RunSpec) metatrain.RunSpec {
+	spec.Model.Options = []byte(`{"hidden":[350,350],"activation":"relu","skip":false}`)
+	spec.Steps, spec.MetaBatch = 3, 4
+	return spec
+}
 
 // A result of several chunks is announced without a byte of it; with room for one, results come one after the other; and
 // the bits are those of a leader that has room for all (G1, G6).
@@ -38,10 +53,7 @@ func TestG6_LargeResultsAreAnnouncedBeforeTheirBytes(t *testing.T) {
 		for range 2 {
 			r.work()
 		}
-		spec := r.spec("large")
-		spec.Model.Options = []byte(`{"hidden":[350,350],"activation":"relu","skip":false}`) // 124,000 parameters: two chunks
-		spec.Steps, spec.MetaBatch = 3, 4
-		models = append(models, r.train(spec))
+		models = append(models, r.train(wide(r.spec("large"))))
 		stop()
 		mu.Lock()
 		if results := 1 + 3*4; announced < results || chunks < 2*results {
@@ -51,5 +63,92 @@ func TestG6_LargeResultsAreAnnouncedBeforeTheirBytes(t *testing.T) {
 	}
 	if models[0] != models[1] {
 		t.Errorf("models %v, expected equal ones", models)
+	}
+}
+
+// Large parameters are put into a real S3 server once and read there by an address; a worker that cannot reach it, or finds
+// another object there, has them from the leader, and so have all where the store fails. The bits are the same, workers hold
+// no credentials, and nothing stays behind (G1, G8).
+func TestG8_LargeParametersAreReadFromTheStoreOrRelayed(t *testing.T) {
+	server := testservers.VersityGW(t)
+	reachable := func(s *s3store.Store) func(context.Context, string, time.Duration) (string, error) { return s.Presign }
+	var models []string
+	for _, c := range []struct {
+		name, warns string
+		broadcast   bool
+		presign     func(s *s3store.Store) func(context.Context, string, time.Duration) (string, error)
+	}{
+		{"reachable", "", false, reachable},
+		{"out of reach", "out of reach", false, func(*s3store.Store) func(context.Context, string, time.Duration) (string, error) {
+			return func(context.Context, string, time.Duration) (string, error) { return "http://127.0.0.1:1/secret", nil }
+		}},
+		{"another object", "expected 200", false, func(s *s3store.Store) func(context.Context, string, time.Duration) (string, error) {
+			return func(ctx context.Context, key string, life time.Duration) (string, error) {
+				objects, err := s.List(ctx, "runs/")
+				if err != nil || len(objects) == 0 {
+					return "", errors.New("no other object")
+				}
+				return s.Presign(ctx, objects[0].Key, life)
+			}
+		}},
+		{"no address", "", true, func(*s3store.Store) func(context.Context, string, time.Duration) (string, error) {
+			return func(context.Context, string, time.Duration) (string, error) { return "", errDown }
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t)
+			objects, err := s3store.Open(r.ctx, s3store.Config{Endpoint: server.URL, Bucket: "b" + strings.ReplaceAll(c.name, " ", "-"), AccessKey: server.AccessKey, SecretKey: server.SecretKey, Region: server.Region})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.store.Store, r.store.presign = objects, c.presign(objects)
+			var log lines
+			if r.client, err = client.New(r.bus, "", slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(r.client.Close)
+			r.coordinate("a", metatrain.Config{ShareBytes: 100_000, ShardTasks: 1})
+			r.started()
+			var mu sync.Mutex
+			relayed, broadcast := 0, 0
+			stopFetch, _ := r.bus.Subscribe(r.lead("fetch"), func(data []byte) {
+				var f metatrain.Fetch
+				if _, err := metatrain.DecodeFrame(data, &f); err == nil && f.Theta != "" && !f.Ref {
+					mu.Lock()
+					relayed++
+					mu.Unlock()
+				}
+			})
+			stopTheta, _ := r.bus.Subscribe("warmstart.theta", func([]byte) { mu.Lock(); broadcast++; mu.Unlock() })
+			r.work()
+			models = append(models, r.train(wide(r.spec("large"))))
+			stopFetch()
+			stopTheta()
+			mu.Lock()
+			defer mu.Unlock()
+			if found := broadcast > 0; found != c.broadcast {
+				t.Errorf("%d chunks were broadcast", broadcast)
+			}
+			if found := relayed > 0; found != (c.warns != "") {
+				t.Errorf("%d fetches of bytes from the leader", relayed)
+			}
+			if c.warns != "" && log.having("out of reach", c.warns) != 1 || log.having("secret")+log.having("Signature") > 0 {
+				t.Errorf("the worker's log: %s", log.text.String())
+			}
+			for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+				left, err := objects.List(r.ctx, metatrain.ThetaFolder(""))
+				if err == nil && len(left) == 0 {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("left in the store: %v, %v", left, err)
+				}
+			}
+		})
+	}
+	for _, m := range models {
+		if m != models[0] {
+			t.Errorf("models %v, expected equal ones", models)
+		}
 	}
 }

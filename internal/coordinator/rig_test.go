@@ -135,6 +135,13 @@ type store struct {
 	mu   sync.Mutex
 	down error
 	gets map[string]int
+
+	presign func(ctx context.Context, key string, life time.Duration) (string, error)
+}
+
+// Presign is of tests whose parameters are large.
+func (s *store) Presign(ctx context.Context, key string, life time.Duration) (string, error) {
+	return s.presign(ctx, key, life)
 }
 
 func (s *store) failing() error {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -226,4 +227,19 @@ func (s *Store) Delete(ctx context.Context, key string) error {
 	return s.do(ctx, "delete object", key, func(ctx context.Context, _ func()) error {
 		return s.client.RemoveObject(ctx, s.config.Bucket, s.config.Prefix+key, minio.RemoveObjectOptions{})
 	})
+}
+
+// Presign gives an address to read one object at, good for life (at most 7 days), for who has no credentials.
+func (s *Store) Presign(ctx context.Context, key string, life time.Duration) (address string, err error) {
+	if err := checkpoint.CheckKey(key); err != nil {
+		return "", fmt.Errorf("presign object: %w", err)
+	}
+	err = s.do(ctx, "presign object", key, func(ctx context.Context, _ func()) error {
+		u, err := s.client.PresignedGetObject(ctx, s.config.Bucket, s.config.Prefix+key, life, nil)
+		if err == nil {
+			address = u.String()
+		}
+		return err
+	})
+	return address, err
 }

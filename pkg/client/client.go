@@ -45,6 +45,7 @@ type Client struct {
 	proving bool           // an announcement is being looked into
 	junk    int            // announcements that were none, or of nobody
 	stop    func()
+	refs    *references
 }
 
 // New listens for changes of leadership. prefix "" is "warmstart". Close ends it.
@@ -55,7 +56,7 @@ func New(bus Bus, prefix string, log *slog.Logger) (*Client, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	c := &Client{bus: bus, prefix: prefix, log: log, changed: make(chan struct{}), since: time.Now()}
+	c := &Client{bus: bus, prefix: prefix, log: log, changed: make(chan struct{}), since: time.Now(), refs: newReferences()}
 	life, end := context.WithCancel(context.Background())
 	stop, err := bus.Subscribe(c.Subject("leader"), func(data []byte) { c.hear(life, data) })
 	if err != nil {
@@ -124,7 +125,10 @@ func (c *Client) doubt(err error) {
 }
 
 // Close stops listening.
-func (c *Client) Close() { c.stop() }
+func (c *Client) Close() {
+	c.stop()
+	c.refs.http.CloseIdleConnections()
+}
 
 // Subject is a subject of this cluster.
 func (c *Client) Subject(parts ...string) string { return metatrain.Subject(c.prefix, parts...) }

@@ -38,6 +38,15 @@ func (c *Client) fetch(ctx context.Context, f metatrain.Fetch) ([]byte, error) {
 			return nil, ErrGone
 		case reply.Error != "":
 			return nil, errors.New(reply.Error)
+		case reply.URL != "" && f.Ref:
+			data, err := c.refs.get(ctx, reply.URL, reply.Total, f.Theta)
+			if err == nil || ctx.Err() != nil {
+				return data, err
+			}
+			c.refs.shun()
+			c.log.Warn("parameters in the store are out of reach; the leader sends them, for a while", "for", shunFor, "err", err)
+			f.Ref = false
+			continue
 		case total >= 0 && reply.Total != total && restarts < maxRestarts:
 			whole, total = nil, -1 // a list that grew
 			restarts++
@@ -66,9 +75,9 @@ func (c *Client) verified(ctx context.Context, f metatrain.Fetch, digest string)
 	return data, nil
 }
 
-// Theta fetches parameters by digest, verified.
+// Theta fetches parameters by digest, verified: from the store where the leader refers to it and it can be reached.
 func (c *Client) Theta(ctx context.Context, digest string) ([]byte, error) {
-	data, err := c.verified(ctx, metatrain.Fetch{Theta: digest}, digest)
+	data, err := c.verified(ctx, metatrain.Fetch{Theta: digest, Ref: c.refs.welcome()}, digest)
 	if err != nil {
 		return nil, fmt.Errorf("fetch theta %.12s: %w", digest, err)
 	}

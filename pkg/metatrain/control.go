@@ -147,10 +147,10 @@ func (m *Machine) fetch(req uint64, f Fetch) {
 		if p := r.phase; f.Theta != "" && p != nil {
 			switch {
 			case p.work.Theta == f.Theta:
-				m.chunk(req, p.theta, f.Offset)
+				m.serve(r, req, f, p.theta)
 				return
 			case p.pooled != nil && p.pooledDigest == f.Theta:
-				m.chunk(req, p.pooled, f.Offset)
+				m.serve(r, req, f, p.pooled)
 				return
 			}
 		}

@@ -54,7 +54,7 @@ func (Tick) event()  {}
 func (Asked) event() {}
 func (Done) event()  {}
 
-// Effect is something the driver is to do. Effects are carried out in order; Put, Load and Commit end in a Done.
+// Effect is something the driver is to do. Effects are carried out in order; Put, Share, Load and Commit end in a Done.
 type Effect interface{ effect() }
 
 // Reply answers the request Req.

@@ -26,6 +26,9 @@ type Config struct {
 	Spools bool
 	// MaxRunsPerUser bounds the active runs of one user, as Submit names them; 0 = as many as they like.
 	MaxRunsPerUser int
+	// ShareBytes is how many bytes parameters must have for workers to read them from the store; smaller ones are broadcast.
+	// 0: all are.
+	ShareBytes int
 	// AfterID is LastID of the machine this one replaces under the same term.
 	AfterID uint64
 }
@@ -87,6 +90,9 @@ func NewMachine(cfg Config, term Term, clock Clock, truth []KV) (*Machine, []Eff
 		}
 	}
 	slices.Sort(m.order)
+	if m.cfg.ShareBytes > 0 { // a leader before may have died on the way to it
+		m.emit(DropThetas{Keep: slices.DeleteFunc(slices.Clone(m.order), func(id string) bool { return !m.runs[id].active() })})
+	}
 	for _, id := range m.order {
 		if r := m.runs[id]; r.active() {
 			m.load(r)

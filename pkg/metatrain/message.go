@@ -170,14 +170,17 @@ type Fetch struct {
 	Object string `json:"object,omitempty"`
 	List   string `json:"list,omitempty"` // prefix: payload is the JSON list of objects
 	Offset int    `json:"offset,omitempty"`
+	// Ref (theta only): an address to read them at will do, where there is one.
+	Ref bool `json:"ref,omitempty"`
 }
 
-// Chunk answers a Fetch; the payload holds the bytes from Offset.
+// Chunk answers a Fetch; the payload holds the bytes from Offset, unless URL says where all of them are to be read.
 type Chunk struct {
 	Term   Term   `json:"term"`
 	Total  int    `json:"total"`
 	Error  string `json:"error,omitempty"`
 	Absent bool   `json:"absent,omitempty"` // there is no such thing (here, or any more)
+	URL    string `json:"url,omitempty"`    // where to get the whole, by HTTP
 }
 
 // Upload brings a packed data set into the store, in chunks; the answer to the last one comes when it is durable.

@@ -56,7 +56,7 @@ type lease struct {
 	deadline int64
 }
 
-// begin starts a phase. A theta no worker can have yet is broadcast.
+// begin starts a phase, and makes the parameters known that no worker can have yet.
 func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 	m.dropPhase(r)
 	m.settlePace(r, kind)
@@ -72,13 +72,18 @@ func (m *Machine) begin(r *run, kind Kind, tasks int, theta []float32) {
 		if len(s.Bests) > 1 {
 			p.pooled = EncodeFloats(s.Bests[1])
 			p.pooledDigest = Digest(p.pooled)
-			m.emit(Broadcast{Digest: p.pooledDigest, Data: p.pooled})
 		}
 	}
 	if theta != nil {
 		p.theta = EncodeFloats(theta)
 		p.work.Theta = Digest(p.theta)
-		m.emit(Broadcast{Digest: p.work.Theta, Data: p.theta})
+	}
+	m.unrefer(r, p.work.Theta, p.pooledDigest)
+	if p.pooled != nil {
+		m.share(r, p.pooledDigest, p.pooled)
+	}
+	if theta != nil {
+		m.share(r, p.work.Theta, p.theta)
 	}
 	r.phase = p
 	p.level = m.shardLevel(r, kind, tasks)

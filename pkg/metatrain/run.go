@@ -41,9 +41,12 @@ type run struct {
 	retry        int64                        // Mono at which to load again, 0 = not to
 	lastLoss     float64
 	rate         rate
-	spares       [][]float32 // vectors done with, for results to come
-	evaluation   []byte      // the table, once evaluated
-	note         string      // what people should know: a resume that passed something over, a store that fails
+	spares       [][]float32           // vectors done with, for results to come
+	refs         map[string]*reference // to parameters in the store, by digest
+	shareAt      int64                 // Mono from which parameters are put there again
+	sharing      bool                  // some are there
+	evaluation   []byte                // the table, once evaluated
+	note         string                // what people should know: a resume that passed something over, a store that fails
 }
 
 func (r *run) read(kv KV, field string) error {
@@ -81,6 +84,10 @@ func (m *Machine) load(r *run) {
 // rest puts the run's state away: a run that is not at work holds no parameters (G6).
 func (m *Machine) rest(r *run) {
 	m.dropPhase(r)
+	if m.unrefer(r); r.sharing {
+		r.sharing = false
+		m.emit(DropThetas{Run: r.id})
+	}
 	r.life++
 	r.nextSave, r.evaluation, r.retry, r.spares, r.unsaved, r.held = nil, nil, 0, nil, 0, false
 	r.state.Theta, r.state.Opt, r.state.Best, r.state.Bests = nil, nil, nil, nil

@@ -3,6 +3,7 @@ package metatrain
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math/bits"
 	"slices"
 )
@@ -152,6 +153,19 @@ func (c *coord) carryOut(effects []Effect) {
 				delay = c.w.upTo(10_000)
 			}
 			c.w.after(delay, func() { c.w.store.drop(e) }) // even after this process's end
+		case Share:
+			done := c.back(e.ID)
+			c.w.store.put(c, e.Key, e.Data, func(d Done) {
+				d.Key = simURL + e.Key
+				done(d)
+			})
+		case DropThetas:
+			drop := func() {
+				for _, key := range e.Plan(slices.Collect(maps.Keys(c.w.store.objects))) {
+					delete(c.w.store.objects, key)
+				}
+			}
+			c.w.after(c.w.upTo(20), drop)
 		case Broadcast:
 			for _, wk := range c.w.workers {
 				c.w.send(&c.proc, &wk.proc, func() { wk.hear(e.Digest, e.Data) })
@@ -296,6 +310,9 @@ func holdParked(m *Machine, p *phase) error {
 	}
 	return nil
 }
+
+// simURL begins the addresses of parameters in the store.
+const simURL = "sim://"
 
 // leaders lists who believes to lead, the newest term first.
 func (w *world) leaders() []*coord {

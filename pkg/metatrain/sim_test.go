@@ -122,7 +122,7 @@ func newWorld(seed uint64) *world {
 	w.store = &simStore{w: w, objects: map[string][]byte{}, made: map[string]bool{}, torn: map[string]bool{}}
 	w.stubborn = w.rng.IntN(4) == 0
 	w.client = &simClient{proc: proc{w: w, name: "client", up: true}}
-	cfg := Config{ShardTasks: []int{0, 0, 1, 2, 4}[w.upTo(4)], FirstDeadlineMS: 3000, Window: []int{0, 1, 30, 60}[w.upTo(3)], MaxStoreOutageMS: []int64{0, 1500}[w.upTo(1)], Spools: seed%2 == 0}
+	cfg := Config{ShardTasks: []int{0, 0, 1, 2, 4}[w.upTo(4)], FirstDeadlineMS: 3000, Window: []int{0, 1, 30, 60}[w.upTo(3)], ShareBytes: []int{0, 12, 1}[seed%3], MaxStoreOutageMS: []int64{0, 1500}[w.upTo(1)], Spools: seed%2 == 0}
 	for i := range 2 + w.upTo(1) {
 		trust := []int64{leaseTTL - 300, leaseTTL + 2000}[w.upTo(1)]
 		w.coords = append(w.coords, &coord{proc: proc{w: w, name: fmt.Sprint("coordinator", i)}, cfg: cfg, trust: trust, spool: spool{}})

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 )
 
 // simWorker models pkg/worker: it asks for leases by long poll, holds two, beats, computes one after the other, and
@@ -167,10 +168,14 @@ func (k *simWorker) prepare(j *job) {
 			k.give(j, Failure{Task: -1, Text: "no leader", Transient: true})
 			return
 		}
-		k.request(500, Fetch{Theta: digest}, nil, func(msg any, payload []byte) {
-			if msg.(Chunk).Absent {
+		k.request(500, Fetch{Theta: digest, Ref: k.w.rng.IntN(4) > 0}, nil, func(msg any, payload []byte) {
+			reply := msg.(Chunk)
+			if reply.Absent {
 				k.give(j, Failure{Task: -1, Text: "theta is gone", Transient: true})
 				return
+			}
+			if reply.URL != "" {
+				payload = k.w.store.objects[strings.TrimPrefix(reply.URL, simURL)] // that it is not there is tried again, or had from the leader
 			}
 			k.hear(digest, payload)
 			k.prepare(j)

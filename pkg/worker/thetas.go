@@ -108,9 +108,12 @@ func (t *thetas) keep(digest string, data []byte) ([]float32, error) {
 	return theta, nil
 }
 
+// broadcastPause without a chunk ends the wait for a broadcast that has begun.
+const broadcastPause = 100 * time.Millisecond
+
 // get returns parameters by digest. The broadcast usually precedes the lease; a request follows when it does not come.
 func (t *thetas) get(ctx context.Context, digest string) ([]float32, error) {
-	late := time.NewTimer(20 * time.Millisecond)
+	late, seen := time.NewTimer(20*time.Millisecond), 0
 	defer late.Stop()
 	for {
 		theta, arrived := t.lookup(digest)
@@ -124,8 +127,23 @@ func (t *thetas) get(ctx context.Context, digest string) ([]float32, error) {
 			return nil, ctx.Err()
 		case <-late.C:
 		}
+		if n := t.heard(digest); n > seen { // it is coming
+			seen = n
+			late.Reset(broadcastPause)
+			continue
+		}
 		return t.request(ctx, digest)
 	}
+}
+
+// heard is how many bytes of parameters a broadcast has brought so far.
+func (t *thetas) heard(digest string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.partial.Digest != digest {
+		return 0
+	}
+	return len(t.bytes)
 }
 
 // request asks the leader, until the broadcast comes after all: it may come from a leader the request never reaches.
