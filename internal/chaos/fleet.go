@@ -72,7 +72,8 @@ func newFleet(ctx context.Context, o *options, dir string, log *timeline, fail c
 	for i := range coordinators {
 		name := fmt.Sprintf("coordinator-%d", i+1)
 		f.program(name, ports[i], "coordinator", "--id", name, "--etcd", f.etcdGates(), "--s3", f.s3.Gate+"/"+bucket,
-			"--s3-access-key", f.s3.AccessKey, "--s3-secret-key", f.s3.SecretKey, "--s3-region", f.s3.Region)
+			"--s3-access-key", f.s3.AccessKey, "--s3-secret-key", f.s3.SecretKey, "--s3-region", f.s3.Region,
+			"--spool", filepath.Join(f.dir, "spool"))
 	}
 	for i := range workers {
 		f.program(fmt.Sprintf("worker-%d", i+1), ports[coordinators+i], "worker", "--slots", "1")
