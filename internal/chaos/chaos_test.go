@@ -74,7 +74,7 @@ func stored(t *testing.T, steps ...int64) (store checkpoint.Store, dir, run stri
 		if err != nil {
 			t.Fatal(err)
 		}
-		put(checkpoint.CheckpointKey(run, step, sha), data)
+		put(checkpoint.CheckpointKey(run, 0, step, sha), data)
 	}
 	return store, dir, run
 }

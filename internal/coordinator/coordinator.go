@@ -4,6 +4,7 @@ package coordinator
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -48,7 +49,7 @@ type Config struct {
 	ID string
 	// Prefix of all subjects. Default "warmstart".
 	Prefix string
-	// Machine is handed to the outer loop.
+	// Machine is handed to the outer loop, with an AuditSecret of this process's own where it has none.
 	Machine metatrain.Config
 	// StorePatience is how long one object write is retried before the outer loop hears of it. Default 60 s.
 	StorePatience time.Duration
@@ -73,6 +74,10 @@ func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkp
 	}
 	if cfg.BusPatience == 0 {
 		cfg.BusPatience = 3 * time.Second
+	}
+	if len(cfg.Machine.AuditSecret) == 0 {
+		cfg.Machine.AuditSecret = make([]byte, 32)
+		rand.Read(cfg.Machine.AuditSecret) // never fails (crypto/rand)
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -78,7 +78,7 @@ func (d *driver) run(ctx context.Context) (again bool, err error) {
 	defer end()
 	p := &pass{driver: d, ctx: life, done: make(chan metatrain.Done, 64), requests: map[uint64]request{}}
 	if cfg.Spools {
-		p.sweepSpool(func(run string, _ int64, _ string) bool { return !m.Resumable(run) })
+		p.sweepSpool(func(run, _ string) bool { return !m.Resumable(run) })
 	}
 	ticker := time.NewTicker(50 * time.Millisecond)
 	defer ticker.Stop()
@@ -258,17 +258,21 @@ func (p *pass) loadCheckpoint(e metatrain.LoadCheckpoint) metatrain.Done {
 			return done
 		}
 	}
-	if e.Pointer == "" {
+	if e.Pointer == "" && len(e.Rewinds) == 0 {
 		done.Outcome = metatrain.Absent
 		return done
 	}
-	if data, err := p.store.Get(ctx, e.Pointer); err == nil {
-		if _, err := checkpoint.DecodeCheckpoint(e.Pointer, data, metatrain.Contract, e.Spec); err == nil {
+	if e.Pointer != "" {
+		data, err := p.store.Get(ctx, e.Pointer)
+		if err == nil {
+			_, err = checkpoint.DecodeCheckpoint(e.Pointer, data, metatrain.Contract, e.Spec)
+		}
+		if err == nil {
 			done.Key, done.Data = e.Pointer, data
 			return done
 		}
 	}
-	_, key, passed, err := checkpoint.Newest(ctx, p.store, e.Run, metatrain.Contract, e.Spec)
+	_, key, passed, err := checkpoint.Newest(ctx, p.store, e.Run, metatrain.Contract, e.Spec, e.Takes)
 	for _, why := range passed {
 		p.log.Warn("passed over a checkpoint", "run", e.Run, "err", why)
 	}

@@ -63,13 +63,13 @@ func (s *Spool) keep(ctx context.Context, key string, data []byte) error {
 	if err := s.dir.Put(ctx, key, data); err != nil {
 		return err
 	}
-	return s.drop(ctx, all, func(of string, _ int64, other string) bool { return of == run && other != key })
+	return s.drop(ctx, all, func(of, other string) bool { return of == run && other != key })
 }
 
 // drop deletes those of objects that are needless.
-func (s *Spool) drop(ctx context.Context, objects []checkpoint.Object, needless func(run string, step int64, key string) bool) error {
+func (s *Spool) drop(ctx context.Context, objects []checkpoint.Object, needless func(run, key string) bool) error {
 	for _, o := range objects {
-		if run, step, _, err := checkpoint.ParseCheckpointKey(o.Key); err != nil || !needless(run, step, o.Key) {
+		if run, _, _, err := checkpoint.ParseCheckpointKey(o.Key); err != nil || !needless(run, o.Key) {
 			continue
 		}
 		if err := s.dir.Delete(ctx, o.Key); err != nil {
@@ -80,7 +80,7 @@ func (s *Spool) drop(ctx context.Context, objects []checkpoint.Object, needless 
 }
 
 // sweep deletes what is needless of all that is there.
-func (s *Spool) sweep(ctx context.Context, needless func(run string, step int64, key string) bool) error {
+func (s *Spool) sweep(ctx context.Context, needless func(run, key string) bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all, err := s.dir.List(ctx, "runs/")
@@ -99,7 +99,7 @@ func (s *Spool) newest(ctx context.Context, run string) (key string, data []byte
 	if len(all) == 0 {
 		return "", nil, checkpoint.ErrNotFound
 	}
-	key = all[len(all)-1].Key // keys sort by step
+	key = all[len(all)-1].Key // keys sort by rewinds and step
 	data, err = s.dir.Get(ctx, key)
 	return key, data, err
 }
@@ -124,7 +124,7 @@ func (p *pass) spooling(e metatrain.PutObject) (now, taken func()) {
 	return now, func() { timer.Stop() }
 }
 
-// unspool resumes from the spool, where that holds a state of more steps than the pointer names: it is put to the store
+// unspool resumes from the spool, where that holds a state beyond what the pointer names: it is put to the store
 // first, as any that a pointer may name. false: there is none.
 func (p *pass) unspool(ctx context.Context, e metatrain.LoadCheckpoint) (metatrain.Done, bool) {
 	key, data, err := p.cfg.Spool.newest(ctx, e.Run)
@@ -138,8 +138,7 @@ func (p *pass) unspool(ctx context.Context, e metatrain.LoadCheckpoint) (metatra
 		p.log.Warn("passed over what the spool holds", "run", e.Run, "err", err)
 		return metatrain.Done{}, false
 	}
-	_, step, _, _ := checkpoint.ParseCheckpointKey(key)
-	if _, durable, _, err := checkpoint.ParseCheckpointKey(e.Pointer); err == nil && step <= durable {
+	if !e.Beyond(key) {
 		return metatrain.Done{}, false
 	}
 	if err := p.putOnce(metatrain.PutObject{Key: key, Data: data}); err != nil {
@@ -151,14 +150,14 @@ func (p *pass) unspool(ctx context.Context, e metatrain.LoadCheckpoint) (metatra
 
 // durable takes out of the spool what the run's pointer has reached.
 func (p *pass) durable(run, pointer string) {
-	_, step, _, err := checkpoint.ParseCheckpointKey(pointer)
-	if p.cfg.Spool == nil || err != nil {
+	order := checkpoint.KeyOrder(pointer)
+	if p.cfg.Spool == nil || order == "" {
 		return
 	}
-	p.sweepSpool(func(of string, at int64, _ string) bool { return of == run && at <= step })
+	p.sweepSpool(func(of, key string) bool { return of == run && checkpoint.KeyOrder(key) <= order })
 }
 
-func (p *pass) sweepSpool(needless func(run string, step int64, key string) bool) {
+func (p *pass) sweepSpool(needless func(run, key string) bool) {
 	if err := p.cfg.Spool.sweep(p.ctx, needless); err != nil && p.ctx.Err() == nil {
 		p.log.Warn("the spool keeps what it need not", "spool", p.cfg.Spool.path, "err", err)
 	}

@@ -148,8 +148,8 @@ func TestSpool_TornStateIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, key := range []string{
-		checkpoint.CheckpointKey(spec.RunID(0), 30, metatrain.Digest([]byte("whole"))),
-		checkpoint.CheckpointKey("gone", 30, metatrain.Digest([]byte("whole"))),
+		checkpoint.CheckpointKey(spec.RunID(0), 0, 30, metatrain.Digest([]byte("whole"))),
+		checkpoint.CheckpointKey("gone", 0, 30, metatrain.Digest([]byte("whole"))),
 	} {
 		if err := objects.Put(r.ctx, key, []byte("torn")); err != nil {
 			t.Fatal(err)
@@ -160,7 +160,7 @@ func TestSpool_TornStateIsPassedOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	if err := objects.Put(r.ctx, checkpoint.CheckpointKey(spec.RunID(0), 30, metatrain.Digest([]byte("whole"))), []byte("torn")); err != nil {
+	if err := objects.Put(r.ctx, checkpoint.CheckpointKey(spec.RunID(0), 0, 30, metatrain.Digest([]byte("whole"))), []byte("torn")); err != nil {
 		t.Fatal(err)
 	}
 	r.coordinate("b", metatrain.Config{})

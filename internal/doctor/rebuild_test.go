@@ -51,7 +51,7 @@ func stored(t *testing.T, runs int) (store *checkpoint.Dir, ids []string) {
 		if step == 30 {
 			data = data[:len(data)-1]
 		}
-		put(checkpoint.CheckpointKey(ids[1], step, sha), data)
+		put(checkpoint.CheckpointKey(ids[1], 0, step, sha), data)
 	}
 	man := checkpoint.Manifest{Model: "waves", Version: 3, Run: ids[0], Contract: metatrain.Contract, Spec: string(metatrain.EncodeSpec(spec)), SpecDigest: spec.Digest(), Created: "2026-01-02T03:04:05Z"}
 	if err := checkpoint.PublishVersion(t.Context(), store, map[string][]byte{checkpoint.ModelFile: {1}, checkpoint.ConfigFile: []byte("{}")}, man); err != nil {

@@ -130,7 +130,7 @@ func foreign(t *testing.T, newest string, change func(*checkpoint.Checkpoint)) (
 	if err != nil {
 		t.Fatal(err)
 	}
-	path = filepath.Join(filepath.Dir(newest), filepath.Base(checkpoint.CheckpointKey("any", c.Step, sha)))
+	path = filepath.Join(filepath.Dir(newest), filepath.Base(checkpoint.CheckpointKey("any", 0, c.Step, sha)))
 	put(t, path, string(data))
 	return path
 }

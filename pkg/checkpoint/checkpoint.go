@@ -42,8 +42,8 @@ const (
 // Encode returns the object's bytes, a function of c alone, and their SHA-256
 // in hexadecimal, which becomes part of the key.
 func (c Checkpoint) Encode() (data []byte, sha string, err error) {
-	if c.Step < 0 || c.Step > maxStep || c.Rewinds < 0 {
-		return nil, "", fmt.Errorf("encode checkpoint: step %d, rewinds %d; expected steps from 0 to %d and no negative rewinds", c.Step, c.Rewinds, int64(maxStep))
+	if c.Step < 0 || c.Step > maxStep || c.Rewinds < 0 || c.Rewinds > maxRewinds {
+		return nil, "", fmt.Errorf("encode checkpoint: step %d, rewinds %d; expected steps from 0 to %d and rewinds from 0 to %d", c.Step, c.Rewinds, int64(maxStep), maxRewinds)
 	}
 	meta := map[string]string{
 		metaFormat:   checkpointFormat,
@@ -65,28 +65,56 @@ func (c Checkpoint) Encode() (data []byte, sha string, err error) {
 	return data, Digest(data), nil
 }
 
-// maxStep is the highest step that keeps keys in the order of their steps.
-const maxStep = 999_999_999_999
+// maxStep and maxRewinds are the highest that keep keys in order.
+const (
+	maxStep    = 999_999_999_999
+	maxRewinds = 999_999
+)
 
 // CheckpointFolder is the prefix of all checkpoints of a run.
 func CheckpointFolder(run string) string { return "runs/" + run + "/ckpt/" }
 
-// CheckpointKey is the key of a checkpoint: the step in twelve digits, so that
-// keys sort by step, and the digest of the object.
-func CheckpointKey(run string, step int64, sha string) string {
-	return fmt.Sprintf("%s%012d-%s.safetensors", CheckpointFolder(run), step, sha)
+// CheckpointKey is the key of a checkpoint: the step in twelve digits and the
+// digest of the object. Once the run has gone back, "r" and how often come
+// before, in six digits. So keys sort by (rewinds, step): digits sort before r.
+func CheckpointKey(run string, rewinds, step int64, sha string) string {
+	again := ""
+	if rewinds > 0 {
+		again = fmt.Sprintf("r%06d-", rewinds)
+	}
+	return fmt.Sprintf("%s%s%012d-%s.safetensors", CheckpointFolder(run), again, step, sha)
 }
 
-var checkpointForm = regexp.MustCompile(`^runs/([^/]+)/ckpt/([0-9]{12})-([0-9a-f]{64})\.safetensors$`)
+// KeyRewinds is how often the run had gone back when the checkpoint of that key was made.
+func KeyRewinds(key string) int64 {
+	m := checkpointForm.FindStringSubmatch(key)
+	if m == nil || m[2] == "" {
+		return 0
+	}
+	n, _ := strconv.ParseInt(m[2], 10, 64) // six digits
+	return n
+}
+
+// KeyOrder is the part of a checkpoint's key that orders it, as text, by
+// (rewinds, step); "" of a key that is none.
+func KeyOrder(key string) string {
+	if !checkpointForm.MatchString(key) {
+		return ""
+	}
+	base := path.Base(key)
+	return base[:strings.LastIndexByte(base, '-')]
+}
+
+var checkpointForm = regexp.MustCompile(`^runs/([^/]+)/ckpt/(?:r([0-9]{6})-)?([0-9]{12})-([0-9a-f]{64})\.safetensors$`)
 
 // ParseCheckpointKey is the inverse of CheckpointKey.
 func ParseCheckpointKey(key string) (run string, step int64, sha string, err error) {
 	m := checkpointForm.FindStringSubmatch(key)
 	if m == nil || CheckName(m[1]) != nil {
-		return "", 0, "", fmt.Errorf("checkpoint %s: not a checkpoint's name; expected runs/<run>/ckpt/<step, 12 digits>-<sha256>.safetensors", key)
+		return "", 0, "", fmt.Errorf("checkpoint %s: not a checkpoint's name; expected runs/<run>/ckpt/<step, 12 digits>-<sha256>.safetensors, or r<rewinds, 6 digits>- before the step", key)
 	}
-	step, err = strconv.ParseInt(m[2], 10, 64)
-	return m[1], step, m[3], err
+	step, err = strconv.ParseInt(m[3], 10, 64)
+	return m[1], step, m[4], err
 }
 
 // DecodeCheckpoint reads the object found under key. It refuses one whose
@@ -116,8 +144,8 @@ func DecodeCheckpoint(key string, data []byte, wantContract, wantSpec string) (C
 		}
 	}
 	rewinds, err := strconv.ParseInt(meta[metaRewinds], 10, 64)
-	if err != nil || rewinds < 0 {
-		return Checkpoint{}, fmt.Errorf("checkpoint %s: rewinds is %q; expected a whole number of 0 or more", key, meta[metaRewinds])
+	if err != nil || rewinds < 0 || CheckpointKey("", rewinds, step, sha) != CheckpointFolder("")+path.Base(key) {
+		return Checkpoint{}, fmt.Errorf("checkpoint %s: rewinds is %q; expected a whole number of 0 or more, as in its name", key, meta[metaRewinds])
 	}
 	maps.DeleteFunc(meta, func(k, _ string) bool { return strings.HasPrefix(k, metaPrefix) })
 	return Checkpoint{
@@ -127,13 +155,12 @@ func DecodeCheckpoint(key string, data []byte, wantContract, wantSpec string) (C
 }
 
 // Newest returns the whole checkpoint of the run with the highest (rewinds,
-// step), and its key. It reads them all: rewinds stand in the object, and
-// after a rewind an older one has more steps. Those it could not take are in
-// passedOver, an error each, which names the key and the reason.
+// step), and its key. takes, unless nil, may refuse some. Those it could not
+// take are in passedOver, an error each, which names the key and the reason.
 //
 // With no whole checkpoint err wraps ErrNotFound. Should the store fail it
 // returns that error, rather than pass over what may be whole.
-func Newest(ctx context.Context, store Store, run, contract, spec string) (c Checkpoint, key string, passedOver []error, err error) {
+func Newest(ctx context.Context, store Store, run, contract, spec string, takes func(rewinds, step int64) error) (c Checkpoint, key string, passedOver []error, err error) {
 	objects, err := store.List(ctx, CheckpointFolder(run))
 	if err != nil {
 		return c, "", nil, fmt.Errorf("find newest checkpoint of run %s: %w", run, err)
@@ -148,6 +175,11 @@ func Newest(ctx context.Context, store Store, run, contract, spec string) (c Che
 			return Checkpoint{}, "", passedOver, fmt.Errorf("find newest checkpoint of run %s: %w", run, err)
 		}
 		found, err := DecodeCheckpoint(o.Key, data, contract, spec)
+		if err == nil && takes != nil {
+			if err = takes(found.Rewinds, found.Step); err != nil {
+				err = fmt.Errorf("checkpoint %s: %w", o.Key, err)
+			}
+		}
 		if err != nil {
 			passedOver = append(passedOver, err)
 			continue
@@ -163,7 +195,7 @@ func Newest(ctx context.Context, store Store, run, contract, spec string) (c Che
 }
 
 // PlanRetention returns the keys to delete so that of a run's checkpoints the
-// keep newest by step and all pinned ones stay (pin what the pointer names).
+// keep newest by (rewinds, step) and all pinned ones stay (pin what the pointer names).
 // Objects that are no checkpoints stay too: who put them there knows why.
 func PlanRetention(objects []Object, keep int, pinned ...string) ([]string, error) {
 	if keep < 1 {

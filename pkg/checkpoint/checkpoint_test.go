@@ -32,7 +32,7 @@ func save(t *testing.T, store checkpoint.Store, c checkpoint.Checkpoint) (key st
 	if err != nil {
 		t.Fatal(err)
 	}
-	key = checkpoint.CheckpointKey("r1", c.Step, sha)
+	key = checkpoint.CheckpointKey("r1", c.Rewinds, c.Step, sha)
 	put(t, store, key, data)
 	return key, data
 }
@@ -53,8 +53,8 @@ func TestCheckpointRoundTrip(t *testing.T) {
 	if sha != checkpoint.Digest(data) {
 		t.Errorf("sha %s is not the digest of the data", sha)
 	}
-	key := checkpoint.CheckpointKey("r1", 70, sha)
-	if want := "runs/r1/ckpt/000000000070-" + sha + ".safetensors"; key != want {
+	key := checkpoint.CheckpointKey("r1", 2, 70, sha)
+	if want := "runs/r1/ckpt/r000002-000000000070-" + sha + ".safetensors"; key != want {
 		t.Errorf("found key %s, expected %s", key, want)
 	}
 	got, err := checkpoint.DecodeCheckpoint(key, data, contract, spec)
@@ -88,13 +88,17 @@ func TestG7_CheckpointEncodeRefuses(t *testing.T) {
 
 func TestG7_ParseCheckpointKey(t *testing.T) {
 	sha := strings.Repeat("0a", 32)
-	good := checkpoint.CheckpointKey("r1", 12, sha)
+	good := checkpoint.CheckpointKey("r1", 0, 12, sha)
 	run, step, got, err := checkpoint.ParseCheckpointKey(good)
 	if err != nil || run != "r1" || step != 12 || got != sha {
 		t.Errorf("found %s, %d, %s, %v", run, step, got, err)
 	}
+	again := checkpoint.CheckpointKey("r1", 3, 12, sha)
+	if run, step, got, err := checkpoint.ParseCheckpointKey(again); err != nil || run != "r1" || step != 12 || got != sha {
+		t.Errorf("found %s, %d, %s, %v", run, step, got, err)
+	}
 	for _, bad := range []string{
-		"", "x" + good, good + ".tmp", strings.Replace(good, "r1", ".r1", 1), strings.Replace(good, "r1", "r/1", 1),
+		"", "x" + good, strings.Replace(again, "r000003", "r3", 1), strings.Replace(again, "r000003", "000003", 1), good + ".tmp", strings.Replace(good, "r1", ".r1", 1), strings.Replace(good, "r1", "r/1", 1),
 		strings.Replace(good, "000000000012", "12", 1), strings.Replace(good, "000000000012", "-00000000012", 1),
 		strings.Replace(good, "0a", "0A", 1), strings.Replace(good, "0a", "", 1), strings.Replace(good, "ckpt", "spec", 1),
 	} {
@@ -118,7 +122,7 @@ func TestG3_ResumePassesOverWhatIsNotWhole(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		key, data := change(checkpoint.CheckpointKey("r1", step, sha), data)
+		key, data := change(checkpoint.CheckpointKey("r1", 0, step, sha), data)
 		put(t, store, key, data)
 		spoilt[key] = reason
 	}
@@ -141,12 +145,12 @@ func TestG3_ResumePassesOverWhatIsNotWhole(t *testing.T) {
 		"warmstart.format": "checkpoint/1", "warmstart.contract": contract, "warmstart.spec_digest": spec,
 		"warmstart.step": "52", "warmstart.rewinds": "-1",
 	})} {
-		key := checkpoint.CheckpointKey("r1", step, checkpoint.Digest(raw))
+		key := checkpoint.CheckpointKey("r1", 0, step, checkpoint.Digest(raw))
 		put(t, store, key, raw)
 		spoilt[key] = map[int64]string{50: "decode tensors", 51: `format is ""`, 52: `rewinds is "-1"`}[step]
 	}
 
-	c, key, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec)
+	c, key, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -179,7 +183,7 @@ func TestG3_NewestIsByRewindsThenStep(t *testing.T) {
 	for _, c := range []struct{ rewinds, step int64 }{{0, 9}, {0, 100}, {1, 40}, {1, 50}, {0, 60}} {
 		save(t, store, sample(c.rewinds, c.step))
 	}
-	c, _, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec)
+	c, _, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec, nil)
 	if err != nil || len(passedOver) > 0 {
 		t.Fatal(err, passedOver)
 	}
@@ -188,13 +192,42 @@ func TestG3_NewestIsByRewindsThenStep(t *testing.T) {
 	}
 }
 
+// The names of checkpoints sort as they do, so that retention takes the oldest; and what a caller refuses is passed over.
+func TestG3_OrderIsThatOfRewindsThenStep(t *testing.T) {
+	store := mustOpenDir(t, t.TempDir())
+	var keys []string
+	for _, c := range []struct{ rewinds, step int64 }{{0, 9}, {0, 100}, {1, 40}, {1, 100}, {2, 3}} {
+		key, _ := save(t, store, sample(c.rewinds, c.step))
+		keys = append(keys, key)
+	}
+	if !slices.IsSortedFunc(keys, func(a, b string) int { return strings.Compare(checkpoint.KeyOrder(a), checkpoint.KeyOrder(b)) }) {
+		t.Errorf("out of order: %v", keys)
+	}
+	c, key, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec, func(rewinds, step int64) error {
+		if rewinds > 0 || step > 50 {
+			return errBroken
+		}
+		return nil
+	})
+	if err != nil || key != keys[0] || c.Step != 9 || len(passedOver) != 4 || !errors.Is(passedOver[0], errBroken) {
+		t.Errorf("found %s, passed over %v, error %v; expected %s", key, passedOver, err, keys[0])
+	}
+	objects, err := store.List(t.Context(), checkpoint.CheckpointFolder("r1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if drop, err := checkpoint.PlanRetention(objects, 2); err != nil || len(drop) != 3 || slices.Contains(drop, keys[3]) || slices.Contains(drop, keys[4]) {
+		t.Errorf("plan %v, %v; expected the three oldest", drop, err)
+	}
+}
+
 func TestNewestOfNone(t *testing.T) {
 	store := mustOpenDir(t, t.TempDir())
-	if _, _, _, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec); !errors.Is(err, checkpoint.ErrNotFound) {
+	if _, _, _, err := checkpoint.Newest(t.Context(), store, "r1", contract, spec, nil); !errors.Is(err, checkpoint.ErrNotFound) {
 		t.Errorf("found error %v, expected %v", err, checkpoint.ErrNotFound)
 	}
 	save(t, store, sample(0, 1))
-	_, _, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, "other")
+	_, _, passedOver, err := checkpoint.Newest(t.Context(), store, "r1", contract, "other", nil)
 	if !errors.Is(err, checkpoint.ErrNotFound) || len(passedOver) != 1 {
 		t.Errorf("found error %v with %d passed over, expected %v with 1", err, len(passedOver), checkpoint.ErrNotFound)
 	}
@@ -211,7 +244,7 @@ func (brokenStore) Get(context.Context, string) ([]byte, error) { return nil, er
 func TestG3_NewestDoesNotPassOverAFailingStore(t *testing.T) {
 	store := mustOpenDir(t, t.TempDir())
 	save(t, store, sample(0, 1))
-	if _, _, _, err := checkpoint.Newest(t.Context(), brokenStore{store}, "r1", contract, spec); !errors.Is(err, errBroken) {
+	if _, _, _, err := checkpoint.Newest(t.Context(), brokenStore{store}, "r1", contract, spec, nil); !errors.Is(err, errBroken) {
 		t.Errorf("found error %v, expected %v", err, errBroken)
 	}
 }
@@ -219,7 +252,7 @@ func TestG3_NewestDoesNotPassOverAFailingStore(t *testing.T) {
 func TestPlanRetention(t *testing.T) {
 	var objects []checkpoint.Object
 	key := func(step int64) string {
-		return checkpoint.CheckpointKey("r1", step, checkpoint.Digest(fmt.Append(nil, step)))
+		return checkpoint.CheckpointKey("r1", 0, step, checkpoint.Digest(fmt.Append(nil, step)))
 	}
 	for _, step := range []int64{10, 20, 100, 5, 30} {
 		objects = append(objects, checkpoint.Object{Key: key(step), Size: 1})

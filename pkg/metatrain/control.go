@@ -79,15 +79,19 @@ func (m *Machine) begun(r *run, s Submit, answer func(Answer)) {
 	})
 }
 
-// control cancels, pauses, resumes or weighs a run. The answer comes when the transaction happened. To ask for the state that
+// control cancels, pauses, resumes or weighs a run, or lifts a quarantine. The answer comes when the transaction happened. To ask for the state that
 // a run is in already is success, so that a request whose answer was lost can be repeated.
 func (m *Machine) control(req uint64, c Control) {
 	answer := func(err string) { m.reply(req, Answer{Term: m.term, Run: c.Run, Error: err}) }
+	if c.Action == "lift" {
+		m.lift(c.Worker, answer)
+		return
+	}
 	next, known := map[string]RunState{"cancel": Cancelled, "pause": Paused, "resume": Active}[c.Action]
 	r := m.runs[c.Run]
 	switch {
 	case !known && c.Action != "weight":
-		answer(fmt.Sprintf("unknown action %q, expected cancel, pause, resume or weight", c.Action))
+		answer(fmt.Sprintf("unknown action %q, expected cancel, pause, resume, weight or lift", c.Action))
 	case r == nil || r.creating:
 		answer(fmt.Sprintf("no run %q; `warmstart runs ls` lists them", c.Run))
 	case r.broken != nil:
@@ -133,6 +137,7 @@ func (m *Machine) question(req uint64, q Question) {
 		a.Workers = append(a.Workers, w.status(m.clock.Mono))
 	}
 	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
+	a.Workers = append(m.quarantined(), a.Workers...)
 	a.Workers = a.Workers[:min(len(a.Workers), maxWorkers)]
 	m.reply(req, a)
 }
@@ -144,18 +149,33 @@ func (m *Machine) fetch(req uint64, f Fetch) {
 		return
 	}
 	for _, r := range m.runs {
-		if p := r.phase; f.Theta != "" && p != nil {
-			switch {
-			case p.work.Theta == f.Theta:
-				m.serve(r, req, f, p.theta)
-				return
-			case p.pooled != nil && p.pooledDigest == f.Theta:
-				m.serve(r, req, f, p.pooled)
-				return
-			}
+		if data := r.parameters(f.Theta); data != nil {
+			m.serve(r, req, f, data)
+			return
 		}
 	}
 	m.reply(req, Chunk{Term: m.term, Absent: true})
+}
+
+// parameters are those of the work at hand and of what is audited, by digest; nil: they are not here.
+func (r *run) parameters(digest string) []byte {
+	all := []*phase{}
+	if r.phase != nil {
+		all = append(all, r.phase)
+	}
+	for _, a := range r.audits {
+		all = append(all, a.again)
+	}
+	for _, p := range all {
+		switch {
+		case digest == "":
+		case p.work.Theta == digest:
+			return p.theta
+		case p.pooledDigest == digest:
+			return p.pooled
+		}
+	}
+	return nil
 }
 
 func (m *Machine) chunk(req uint64, data []byte, offset int) {

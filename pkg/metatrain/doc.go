@@ -13,6 +13,7 @@
 //     as OK only when the transaction happened, with the comparison of the leader key's create revision in it (G4).
 //  5. When Stopped, or when leadership ends, drop the machine: nothing it says afterwards may have effect. Where its
 //     Reload says Resign, end the leadership; else build the next one from the truth with AfterID set to LastID.
-//  6. Never write to the Data of an effect. Delete checkpoints by DropCheckpoints.Plan alone, parameters
+//  6. Give Config.AuditSecret bytes of chance that nobody else knows.
+//  7. Never write to the Data of an effect. Delete checkpoints by DropCheckpoints.Plan alone, parameters
 //     by DropThetas.Plan.
 package metatrain

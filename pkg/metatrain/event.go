@@ -1,7 +1,6 @@
 package metatrain
 
 import (
-	"path"
 	"slices"
 
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
@@ -71,15 +70,16 @@ type PutObject struct {
 	Data []byte
 }
 
-// LoadCheckpoint reads the newest whole checkpoint of a run: the one Pointer names if it is whole, else the newest
-// that is, saying what it passed over; Absent where Pointer is empty.
+// LoadCheckpoint reads the newest whole checkpoint of a run that it Takes: the one Pointer names, if that is whole, else the
+// newest that is, saying what it passed over; Absent where there never was one: Pointer is empty, and Rewinds too.
 type LoadCheckpoint struct {
 	ID      uint64
 	Run     string
 	Spec    string // digest
 	Pointer string
-	// Spooled: take before it a state of more steps than Pointer's that the spool of this driver's machine kept, and put
-	// it to the store first.
+	Rewinds []Rewind
+	// Spooled: take before it a state Beyond Pointer that the spool of this driver's machine kept, and put it to the store
+	// first.
 	Spooled bool
 }
 
@@ -101,7 +101,7 @@ type DropCheckpoints struct {
 // by a leader since deposed, never takes away what it names by then (G3, G4).
 func (d DropCheckpoints) Plan(objects []checkpoint.Object) ([]string, error) {
 	upTo := slices.DeleteFunc(slices.Clone(objects), func(o checkpoint.Object) bool {
-		return path.Base(o.Key)[:min(12, len(path.Base(o.Key)))] > path.Base(d.Pointer)[:12]
+		return checkpoint.KeyOrder(o.Key) > checkpoint.KeyOrder(d.Pointer)
 	})
 	return checkpoint.PlanRetention(upTo, d.Keep, d.Pointer)
 }

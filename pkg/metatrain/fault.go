@@ -17,10 +17,14 @@ func (m *Machine) failure(f Failure) {
 	if l == nil || l.worker.id != f.Worker || l.Work != f.Work {
 		return
 	}
-	r, sh := l.run, &l.phase.shards[l.Work.Node.Index]
+	r, sh := l.run, l.phase.at(l.Work.Node)
 	m.release(l)
 	if f.Unable {
 		r.unable(l.worker, clip(f.Text))
+		return
+	}
+	if a := l.phase.audit; a != nil {
+		m.failedAudit(r, a, l.worker, f)
 		return
 	}
 	sh.tries++
@@ -60,6 +64,7 @@ func (m *Machine) fault(r *run, f Failure, l Lease) {
 		if r.phase != p {
 			return Txn{}, false
 		}
+		next = r.decisions.val
 		next.Skips = append(append([]Skip(nil), r.decisions.val.Skips...),
 			Skip{Track: f.Work.Track, Step: f.Work.Step, Kind: f.Work.Kind, Task: f.Task, Reason: clip(f.Text)})
 		return Txn{Expect: r.unchanged(), Puts: []Put{{decisionsKey(r.id), mustJSON(next)}}}, true

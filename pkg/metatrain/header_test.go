@@ -11,10 +11,10 @@ import (
 func usual() []any {
 	w := Work{Run: "waves-ee25110e12", Spec: Digest([]byte("spec")), Kind: Train, Track: 1, Step: 1 << 40, Theta: Digest([]byte("theta")), Decisions: Digest([]byte("d")), Node: Node{3, 17}}
 	return []any{
-		&Hello{Worker: "host-1-a", Host: "host", Protocol: Protocol, Contract: Contract, Bits: Contract, Class: "cpu", Engine: "lane", Memory: 1 << 30, Slots: 4, Release: "v0.5.0", Holding: []uint64{42 << 32, 42<<32 + 1}, Seq: 7, WaitMS: 5000,
+		&Hello{Worker: "host-1-a", Process: "host-1", Host: "host", Protocol: Protocol, Contract: Contract, Bits: Contract, Class: "cpu", Engine: "lane", Memory: 1 << 30, Slots: 4, Release: "v0.5.0", Holding: []uint64{42 << 32, 42<<32 + 1}, Seq: 7, WaitMS: 5000,
 			Skills: Skills{Kinds: []Kind{Train}, Families: []string{"load", "sinusoid"}, Models: []string{"mlp"}, Learners: []string{"maml"}, Engines: []string{"lane"}}},
 		&Beat{Worker: "host-1-a", Leases: []uint64{42 << 32}},
-		&Result{Worker: "host-1-a", Lease: 42 << 32, Work: w, Metrics: []float64{1.5, -2e-9, 0, 1e300}, Bits: BitsNone, Tasks: 8, Micros: 12345, Offset: 458752, Total: 4_000_000, SHA256: w.Spec},
+		&Result{Worker: "host-1-a", Process: "host-1", Lease: 42 << 32, Work: w, Metrics: []float64{1.5, -2e-9, 0, 1e300}, Bits: BitsNone, Tasks: 8, Micros: 12345, Offset: 458752, Total: 4_000_000, SHA256: w.Spec},
 		&LeaseReply{Term: Term{1, 42}, Leases: []Lease{{ID: 42 << 32, Work: w, Tasks: 25, DeadlineMS: 120_000}}},
 	}
 }

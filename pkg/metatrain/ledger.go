@@ -7,12 +7,14 @@ import (
 
 // worker is one life of one worker process, as long as it is heard of.
 type worker struct {
-	id     string
-	hello  Hello // the latest
-	leases map[uint64]*lease
-	seen   int64
-	joined int64
-	tasks  int64 // contributed
+	id string
+	// process is who answers for its results: those of one process are wrong together.
+	process string
+	hello   Hello // the latest
+	leases  map[uint64]*lease
+	seen    int64
+	joined  int64
+	tasks   int64 // contributed
 	// bits, class and skills are those of its first hello: they belong to a life.
 	bits   string
 	class  string
@@ -37,9 +39,13 @@ func (m *Machine) hello(req uint64, h Hello) {
 		m.reply(req, LeaseReply{Term: m.term, Refused: reason})
 		return
 	}
+	if q := m.quarantine.val.of(processOf(h.Process, h.Worker)); q != nil {
+		m.reply(req, LeaseReply{Term: m.term, Refused: q.String()})
+		return
+	}
 	w := m.workers[h.Worker]
 	if w == nil {
-		w = &worker{id: h.Worker, leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, class: h.Class, skills: h.Skills, homeStep: -1}
+		w = &worker{id: h.Worker, process: processOf(h.Process, h.Worker), leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, class: h.Class, skills: h.Skills, homeStep: -1}
 		m.workers[h.Worker] = w
 	}
 	if h.Seq != 0 && h.Seq <= w.hello.Seq { // repeated or overtaken on the way: what it says of leases is out of date
@@ -103,7 +109,10 @@ func (m *Machine) look() {
 func (m *Machine) pick(p *poll, idle map[*run]int) *lease {
 	for _, id := range m.order {
 		r := m.runs[id]
-		if r.phase == nil || r.phase.deciding || m.outage(r) || r.unfit(p.worker) != "" {
+		if a := m.auditFor(r, p.worker); a != nil {
+			return m.lease(r, a.again, a.again.work.Node, p.worker)
+		}
+		if r.phase == nil || r.phase.deciding || m.outage(r) || m.doubts(r) || r.unfit(r.phase, p.worker) != "" {
 			continue
 		}
 		i := r.phase.pending(p.worker, m.clock.Mono)
@@ -116,7 +125,7 @@ func (m *Machine) pick(p *poll, idle map[*run]int) *lease {
 		if i < 0 {
 			continue
 		}
-		return m.lease(r, i, p.worker)
+		return m.lease(r, r.phase, Node{r.phase.level, i}, p.worker)
 	}
 	return nil
 }
@@ -139,7 +148,7 @@ func (m *Machine) beyondIdle(r *run, idle map[*run]int) bool {
 func (m *Machine) idle(r *run) int {
 	n := 0
 	for _, w := range m.workers {
-		if len(w.leases) == 0 && m.clock.Mono-w.seen <= m.cfg.BeatMS && r.unfit(w) == "" {
+		if len(w.leases) == 0 && m.clock.Mono-w.seen <= m.cfg.BeatMS && r.unfit(r.phase, w) == "" {
 			n++
 		}
 	}
@@ -148,29 +157,28 @@ func (m *Machine) idle(r *run) int {
 
 // patience is how long a lease of a shard lasts: twenty times what was observed, of this worker where it is slower than
 // others, and longer each time one ran out.
-func (m *Machine) patience(r *run, i int, w *worker) int64 {
-	p := r.phase
+func (m *Machine) patience(r *run, p *phase, d Node, w *worker) int64 {
 	wait := m.cfg.FirstDeadlineMS
 	if micros := r.micros[p.work.Kind]; micros > 0 {
 		micros = max(micros, r.pace(w, p.work.Kind))
-		lo, hi := Node{p.level, i}.Span(p.tasks)
+		lo, hi := d.Span(p.tasks)
 		wait = max(5_000, int64(20*float64(hi-lo)*micros/1000))
 	}
-	return wait << min(p.shards[i].spent, 6)
+	return wait << min(p.at(d).spent, 6)
 }
 
-func (m *Machine) lease(r *run, i int, w *worker) *lease {
-	p, wait := r.phase, m.patience(r, i, w)
+func (m *Machine) lease(r *run, p *phase, d Node, w *worker) *lease {
+	wait := m.patience(r, p, d, w)
 	work := p.work
-	work.Node = Node{p.level, i}
+	work.Node = d
 	l := &lease{
 		Lease: Lease{ID: m.nextID(), Work: work, Tasks: p.tasks, Skip: p.skip, DeadlineMS: wait},
 		run:   r, phase: p, worker: w, granted: m.clock.Mono, deadline: m.clock.Mono + wait,
 	}
 	l.Pooled = p.pooledDigest
 	m.holds(l, true)
-	if work.Kind == Train && work.Step != w.homeStep {
-		w.home, w.homeStep = i, work.Step
+	if work.Kind == Train && work.Step != w.homeStep && p.audit == nil {
+		w.home, w.homeStep = d.Index, work.Step
 	}
 	p.lend(l)
 	m.chargeLease(l)
@@ -238,7 +246,7 @@ func (m *Machine) expireWorkers() {
 func (m *Machine) expireLeases() {
 	for _, l := range m.leases {
 		if m.clock.Mono > l.deadline {
-			l.phase.shards[l.Work.Node.Index].spent++
+			l.phase.at(l.Work.Node).spent++
 			m.release(l)
 		}
 	}

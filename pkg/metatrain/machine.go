@@ -29,6 +29,9 @@ type Config struct {
 	// ShareBytes is how many bytes parameters must have for workers to read them from the store; smaller ones are broadcast.
 	// 0: all are.
 	ShareBytes int
+	// AuditSecret is the key by which the leader chooses what is audited: 32 bytes of chance that no worker, spec or seed
+	// tells. Runs whose spec says audit need it.
+	AuditSecret []byte
 	// AfterID is LastID of the machine this one replaces under the same term.
 	AfterID uint64
 }
@@ -55,9 +58,12 @@ type Machine struct {
 	order    []string // run ids, who gets the next lease first
 	served   float64  // of the run that got the last lease: what it had used
 	versions map[string]*cell[VersionsRecord]
-	workers  map[string]*worker
-	polls    polls
-	leases   map[uint64]*lease
+	// quarantine is who is found out; turned counts the results they were refused since, by process.
+	quarantine cell[QuarantineRecord]
+	turned     map[string]int64
+	workers    map[string]*worker
+	polls      polls
+	leases     map[uint64]*lease
 	// queue holds transactions: one at a time, so that each expects the revisions that the one before left.
 	queue      []func()
 	committing bool
@@ -71,7 +77,7 @@ func NewMachine(cfg Config, term Term, clock Clock, truth []KV) (*Machine, []Eff
 	m := &Machine{
 		cfg: cfg.withDefaults(), term: term, clock: clock,
 		waiting: map[uint64]func(Done){}, runs: map[string]*run{}, versions: map[string]*cell[VersionsRecord]{},
-		workers: map[string]*worker{}, leases: map[uint64]*lease{}, open: map[uint64]bool{},
+		turned: map[string]int64{}, workers: map[string]*worker{}, leases: map[uint64]*lease{}, open: map[uint64]bool{},
 	}
 	// Ids carry the term, so that what belongs to an older leader's lease is never mistaken for one of ours.
 	m.lastID = max(uint64(term.Revision)<<32, cfg.AfterID)
@@ -120,6 +126,8 @@ func (m *Machine) read(kv KV) error {
 			r.broken = err // what one run's keys hold must not stop the others
 		}
 		return nil
+	case kv.Key == quarantineKey:
+		return m.quarantine.load(kv)
 	case len(parts) == 3 && parts[0] == "models" && parts[2] == "versions":
 		c := &cell[VersionsRecord]{}
 		m.versions[parts[1]] = c

@@ -32,7 +32,10 @@ const (
 
 // Hello is what a worker says of itself when it asks for work.
 type Hello struct {
-	Worker   string `json:"worker"` // unique to one life of one process
+	Worker string `json:"worker"` // unique to one life of one process
+	// Process names what all lives and slots of one process share, "" where it has but one. Audits never ask a process to
+	// check on itself, and a quarantine is for all of it.
+	Process  string `json:"process,omitempty"`
 	Host     string `json:"host,omitempty"`
 	Protocol int    `json:"protocol"`
 	Contract string `json:"contract"`
@@ -90,9 +93,10 @@ type LeaseReply struct {
 
 // Result announces finished work. Payload: the float32 vector (train, init) or the blob (evaluate), in chunks.
 type Result struct {
-	Worker string `json:"worker"`
-	Lease  uint64 `json:"lease"`
-	Work   Work   `json:"work"`
+	Worker  string `json:"worker"`
+	Process string `json:"process,omitempty"` // as in the sender's Hello
+	Lease   uint64 `json:"lease"`
+	Work    Work   `json:"work"`
 	// Metrics are sums over the shard's tasks: of the outer loss (train), or of the loss after each of
 	// validation.adapt's numbers of inner steps (validate).
 	Metrics []float64 `json:"metrics,omitempty"`
@@ -221,11 +225,12 @@ type Submit struct {
 	User string `json:"user,omitempty"`
 }
 
-// Control changes a run: cancel, pause, resume, weight.
+// Control changes a run: cancel, pause, resume, weight; or lifts a quarantine.
 type Control struct {
-	Run    string `json:"run"`
+	Run    string `json:"run,omitempty"`
 	Action string `json:"action"`
 	Weight int    `json:"weight,omitempty"` // the new one, 1 to 1,000 (weight only)
+	Worker string `json:"worker,omitempty"` // lift only: the process in quarantine, or the worker that it was found out as
 }
 
 // Answer answers Submit, Control and questions about runs.

@@ -50,9 +50,8 @@ func (k *Skills) lack(s *RunSpec, kind Kind, track int) string {
 	return ""
 }
 
-// unfit says why a worker may not do the work at hand, "" where it may.
-func (r *run) unfit(w *worker) string {
-	p := r.phase
+// unfit says why a worker may not do the work of a phase, "" where it may.
+func (r *run) unfit(p *phase, w *worker) string {
 	if w.leaving {
 		return "is leaving"
 	}
@@ -83,13 +82,16 @@ func (r *run) unable(w *worker, text string) {
 	if r.phase != nil {
 		delete(r.phase.unfit, w)
 	}
+	for _, a := range r.audits {
+		delete(a.again.unfit, w) // of an older phase, maybe
+	}
 }
 
 // hands is how many workers known may do the work at hand.
 func (m *Machine) hands(r *run) int {
 	n := 0
 	for _, w := range m.workers {
-		if r.unfit(w) == "" {
+		if r.unfit(r.phase, w) == "" {
 			n++
 		}
 	}
@@ -105,7 +107,7 @@ func (m *Machine) misfit(r *run) string {
 		return "a worker (none is known)"
 	}
 	first := m.workers[slices.Min(slices.Collect(maps.Keys(m.workers)))]
-	return fmt.Sprintf("another worker (of %d known none can: %s %s)", len(m.workers), first.id, r.unfit(first))
+	return fmt.Sprintf("another worker (of %d known none can: %s %s)", len(m.workers), first.id, r.unfit(r.phase, first))
 }
 
 // allows says that a result may count here, by what its sender says of its bits now and said in its hello, where that
@@ -114,12 +116,13 @@ func (r *run) allows(w *worker, res Result) bool {
 	return r.spec.OutsideG1() || res.Bits != BitsNone && (w == nil || w.bits != BitsNone)
 }
 
-// content is the digest of a version's files and of the results behind them; "" within G1, where there is but one.
+// content is the digest of a version's files and of the results and rewinds behind them; "" within G1, where there is but
+// one, unless audits say that results may be wrong: who leads next may find out what this leader did not.
 func (r *run) content(files map[string][]byte) string {
-	if !r.spec.OutsideG1() {
+	if !r.spec.OutsideG1() && r.spec.Audit == 0 {
 		return ""
 	}
-	line := []byte(r.state.Results)
+	line := append([]byte(r.state.Results), mustJSON(r.decisions.val.Rewinds)...)
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		line = fmt.Appendf(line, "\n%s %s", name, Digest(files[name]))
 	}

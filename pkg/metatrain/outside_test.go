@@ -125,7 +125,7 @@ func TestSkills_WorkGoesToWhoKnowsIt(t *testing.T) {
 		if (l != nil) != (c.lack == "") {
 			t.Errorf("%s: lease %v", name, l)
 		}
-		if why := g.run().unfit(g.m.workers[name]); c.lack != "" && !strings.Contains(why, c.lack) {
+		if why := g.run().unfit(g.run().phase, g.m.workers[name]); c.lack != "" && !strings.Contains(why, c.lack) {
 			t.Errorf("%s: %q, expected %q", name, why, c.lack)
 		}
 	}

@@ -15,6 +15,7 @@ type phase struct {
 	theta  []byte // wire form, served to workers
 	pooled []byte
 	level  int
+	first  int // the index of the first shard's node
 	shards []shard
 	next   int // no shard below is pending
 	open   int // shards that nobody does
@@ -27,6 +28,8 @@ type phase struct {
 	// more would end a step that the record says went otherwise.
 	deciding bool
 	search   int64 // Mono before which nobody searches for late shards
+
+	audit *audit // whose phase this is, nil for one of the run's own
 
 	unfit map[*worker]string // why a worker may not do this work, "" where it may
 
@@ -131,11 +134,14 @@ func (m *Machine) dropPhase(r *run) {
 	r.phase = nil
 }
 
+// at is the shard of a node.
+func (p *phase) at(d Node) *shard { return &p.shards[d.Index-p.first] }
+
 // release takes a lease out of the ledger; its shard is pending again unless done or copied.
 func (m *Machine) release(l *lease) {
 	m.holds(l, false)
 	p := l.phase
-	sh := &p.shards[l.Work.Node.Index]
+	sh := p.at(l.Work.Node)
 	sh.leases = slices.DeleteFunc(sh.leases, func(o *lease) bool { return o == l })
 	if t := p.transfers[l.Work.Node.Index]; t != nil && t.worker == l.worker.id {
 		m.abandon(l.run, l.Work.Node.Index)
@@ -148,7 +154,7 @@ func (m *Machine) release(l *lease) {
 
 // lend notes a lease of a shard.
 func (p *phase) lend(l *lease) {
-	sh := &p.shards[l.Work.Node.Index]
+	sh := p.at(l.Work.Node)
 	if len(sh.leases) == 0 {
 		p.open--
 	}

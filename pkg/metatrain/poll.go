@@ -89,7 +89,10 @@ func (m *Machine) offers() bool {
 	}
 	for _, id := range m.order {
 		r := m.runs[id]
-		if p := r.phase; p != nil && !p.deciding && !m.outage(r) && (p.open > 0 || m.polls.idle > 0 && m.searches(r)) {
+		if slices.ContainsFunc(r.audits, func(a *audit) bool { return a.free(m.clock.Mono) }) {
+			return true
+		}
+		if p := r.phase; p != nil && !p.deciding && !m.outage(r) && !m.doubts(r) && (p.open > 0 || m.polls.idle > 0 && m.searches(r)) {
 			return true
 		}
 	}

@@ -206,6 +206,9 @@ func (r *run) manifest(v VersionRecord) checkpoint.Manifest {
 	if len(s.BestScores) > 1 {
 		man.Metrics["pooled_validation"] = s.BestScores[1]
 	}
+	for i, d := range r.decisions.val.Rewinds {
+		man.Decisions = append(man.Decisions, fmt.Sprintf("rewind %d to step %d over all tracks: an audit found %s wrong", i+1, d.Before, strings.Join(d.Processes, ", ")))
+	}
 	for _, d := range r.decisions.val.Skips {
 		man.Decisions = append(man.Decisions, fmt.Sprintf("skip %s track %d step %d task %d: %s", d.Kind, d.Track, d.Step, d.Task, strings.TrimSpace(d.Reason)))
 	}

@@ -152,7 +152,7 @@ func (out *Rebuilt) run(id string, spec RunSpec, specBytes []byte, checkpoints [
 	if found {
 		run.Step, run.Skips = newest.Step, len(decisions.Skips)
 		out.put(pointerKey(id), PointerRecord{Rewinds: newest.Rewinds, Step: newest.Step, Key: newest.Key})
-		if decisions.Digest() != "" {
+		if len(decisions.Skips)+len(decisions.Rewinds) > 0 {
 			out.put(decisionsKey(id), decisions)
 		}
 	}

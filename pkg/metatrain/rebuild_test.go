@@ -23,7 +23,7 @@ func remaining(spec RunSpec, generations int) Remains {
 }
 
 func ckpt(run string, rewinds, step int64, decisions DecisionsRecord) RemainingCheckpoint {
-	return RemainingCheckpoint{Key: checkpoint.CheckpointKey(run, step, strings.Repeat("0", 64)), Rewinds: rewinds, Step: step,
+	return RemainingCheckpoint{Key: checkpoint.CheckpointKey(run, rewinds, step, strings.Repeat("0", 64)), Rewinds: rewinds, Step: step,
 		Meta: map[string]string{metaDecisions: string(mustJSON(decisions))}}
 }
 

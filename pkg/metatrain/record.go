@@ -78,7 +78,8 @@ type StatusRecord struct {
 	Weight int `json:"weight,omitempty"`
 }
 
-// PointerRecord is runs/<id>/pointer: the checkpoint that is durable. Ordered by (Rewinds, Step), it only rises.
+// PointerRecord is runs/<id>/pointer: the checkpoint that is durable. Ordered by (Rewinds, Step), it only rises. Key is ""
+// after a rewind, until there is one again.
 type PointerRecord struct {
 	Rewinds int64  `json:"rewinds"`
 	Step    int64  `json:"step"` // over all tracks
@@ -96,10 +97,12 @@ type Skip struct {
 
 // DecisionsRecord is runs/<id>/decisions. With seed, spec and data it determines every bit of the base model (G1).
 type DecisionsRecord struct {
-	Skips []Skip `json:"skips,omitempty"`
+	Skips   []Skip   `json:"skips,omitempty"`
+	Rewinds []Rewind `json:"rewinds,omitempty"`
 }
 
-// Digest is "" while nothing was decided. Reasons are for people and stay outside.
+// Digest is "" while nothing was decided. Reasons are for people and stay outside, and so do rewinds: bits do not depend
+// on them.
 func (d DecisionsRecord) Digest() string {
 	if len(d.Skips) == 0 {
 		return ""
@@ -111,9 +114,9 @@ func (d DecisionsRecord) Digest() string {
 	return Digest([]byte(b.String()))
 }
 
-// before gives the decisions that a state rests on: those about work it has behind it.
+// before gives the decisions that a state rests on: those about work it has behind it, and all rewinds so far.
 func (d DecisionsRecord) before(s *State) DecisionsRecord {
-	var out DecisionsRecord
+	out := DecisionsRecord{Rewinds: d.Rewinds}
 	for _, k := range d.Skips {
 		past := k.Track < s.Track || k.Track == s.Track && k.Step < s.Step
 		if past || k.Track == s.Track && k.Step == s.Step && k.Kind == Validate && s.Validated {
@@ -132,6 +135,12 @@ type VersionRecord struct {
 	// Content is the digest of the version's files, in a run outside G1: a leader that comes to others takes another
 	// number, so that a number has one content.
 	Content string `json:"content,omitempty"`
+}
+
+// sameSkips says that a state was made under the decisions that it rests on now. Rewinds since then do not matter.
+func (d DecisionsRecord) sameSkips(made string) bool {
+	var m DecisionsRecord
+	return json.Unmarshal([]byte(made), &m) == nil && string(mustJSON(m.Skips)) == string(mustJSON(d.Skips))
 }
 
 // VersionsRecord is models/<name>/versions.

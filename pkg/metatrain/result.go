@@ -60,7 +60,7 @@ func (m *Machine) wanted(res Result) (r *run, sh *shard, answer ResultReply) {
 // count takes a result in that is wanted and has room. into, where it is as long, becomes its vector.
 func (m *Machine) count(r *run, sh *shard, res Result, payload []byte, into []float32) ResultReply {
 	m.room = true // whether it counts or is refused, it waits no more
-	part, err := m.check(r, res, payload, into)
+	part, err := m.check(r, r.phase, res, payload, into)
 	if err != nil {
 		return m.refuse(r, sh, res, err)
 	}
@@ -109,7 +109,7 @@ func (m *Machine) hold(r *run, res Result) ResultReply {
 // prolong gives the lease of a result that is offered its time anew: the wait is ours, not the worker's.
 func (m *Machine) prolong(r *run, res Result) {
 	if l := m.leases[res.Lease]; l != nil && l.worker.id == res.Worker {
-		l.deadline = m.clock.Mono + m.patience(r, res.Work.Node.Index, l.worker)
+		l.deadline = m.clock.Mono + m.patience(r, l.phase, res.Work.Node, l.worker)
 	}
 }
 
@@ -120,8 +120,7 @@ func (m *Machine) full(p *phase, sh *shard) bool {
 }
 
 // check refuses what must not reach the base model (G7).
-func (m *Machine) check(r *run, res Result, payload []byte, into []float32) (Partial, error) {
-	p := r.phase
+func (m *Machine) check(r *run, p *phase, res Result, payload []byte, into []float32) (Partial, error) {
 	part := Partial{Metrics: slices.Clone(res.Metrics), Tasks: res.Tasks} // the message stays its sender's
 	if want := p.expected(res.Work.Node); res.Tasks != want {
 		return part, fmt.Errorf("result of %d tasks, expected %d", res.Tasks, want)
@@ -239,6 +238,7 @@ func (m *Machine) accept(r *run, sh *shard, res Result, part Partial) {
 		m.release(sh.leases[0])
 	}
 	r.lastProgress = m.clock.Mono
+	m.contributed(r, res)
 	if w := m.workers[res.Worker]; w != nil {
 		w.tasks += int64(res.Tasks)
 	}
@@ -270,6 +270,7 @@ func (m *Machine) complete(r *run, sum Partial, last Result) {
 	switch kind {
 	case Init:
 		s.Theta, s.Opt, s.Layout = sum.Vec, NewOptimizer(r.spec.Optimizer, len(sum.Vec)), last.Layout
+		m.saveIf(r, r.afresh())
 	case Train:
 		r.lastLoss = sum.Metrics[0] / float64(sum.Tasks)
 		if err := s.update(&r.spec, sum.Vec, sum.Tasks); err != nil {

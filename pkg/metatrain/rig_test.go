@@ -162,10 +162,14 @@ func (g *rig) load() {
 	g.t.Helper()
 	e := g.loads[0]
 	g.loads = g.loads[1:]
-	d := Done{ID: e.ID, Key: e.Pointer, Data: g.objects[e.Pointer]}
-	if d.Data == nil {
+	d := Done{Key: e.Pointer, Data: g.objects[e.Pointer]}
+	switch {
+	case e.Pointer == "":
+		d = newest(g.objects, e)
+	case d.Data == nil:
 		d.Outcome = Absent
 	}
+	d.ID = e.ID
 	g.step(d)
 }
 

@@ -46,7 +46,14 @@ type run struct {
 	shareAt      int64                 // Mono from which parameters are put there again
 	sharing      bool                  // some are there
 	evaluation   []byte                // the table, once evaluated
-	note         string                // what people should know: a resume that passed something over, a store that fails
+
+	audits   []*audit       // outstanding, the oldest first
+	behind   map[*phase]int // of these by the phase that they are of
+	unlike   int            // of these in dispute
+	accusing bool           // a quarantine or a rewind is on its way to the record
+	over     bool           // all is done but audits
+
+	note string // what people should know: a resume that passed something over, a store that fails
 }
 
 func (r *run) read(kv KV, field string) error {
@@ -88,6 +95,10 @@ func (m *Machine) rest(r *run) {
 		r.sharing = false
 		m.emit(DropThetas{Run: r.id})
 	}
+	for len(r.audits) > 0 {
+		m.close(r, r.audits[0])
+	}
+	r.over, r.accusing = false, false
 	r.life++
 	r.nextSave, r.evaluation, r.retry, r.spares, r.unsaved, r.held = nil, nil, 0, nil, 0, false
 	r.state.Theta, r.state.Opt, r.state.Best, r.state.Bests = nil, nil, nil, nil
@@ -122,7 +133,7 @@ func (m *Machine) ask(r *run, spooled bool) {
 			m.loaded(r, d, spooled)
 		}
 	}
-	m.emit(LoadCheckpoint{ID: id, Run: r.id, Spec: r.digest, Pointer: r.pointer.val.Key, Spooled: spooled})
+	m.emit(LoadCheckpoint{ID: id, Run: r.id, Spec: r.digest, Pointer: r.pointer.val.Key, Rewinds: r.decisions.val.Rewinds, Spooled: spooled})
 }
 
 func (m *Machine) loaded(r *run, d Done, spooled bool) {
@@ -144,12 +155,16 @@ func (m *Machine) loaded(r *run, d Done, spooled bool) {
 		m.end(r, Failed, fmt.Sprintf("resume: %v", err))
 		return
 	}
-	beyond := ckpt.Step > r.pointer.val.Step
+	at := r.pointer.val
+	beyond := cmp.Or(cmp.Compare(ckpt.Rewinds, at.Rewinds), cmp.Compare(ckpt.Step, at.Step)) > 0
 	if r.pointer.rev != 0 {
 		m.retain(r) // the leader before may have died on the way to it
 	}
+	if m.purge(r) {
+		return
+	}
 	// An older leader may have gone past a step before another one recorded a decision about it.
-	if made := ckpt.Meta[metaDecisions]; made != string(mustJSON(r.decisions.val.before(&r.state))) {
+	if !r.decisions.val.before(&r.state).sameSkips(ckpt.Meta[metaDecisions]) {
 		r.state = State{}
 		if spooled && beyond { // what is durable is as good as it was
 			m.ask(r, false)
@@ -158,8 +173,9 @@ func (m *Machine) loaded(r *run, d Done, spooled bool) {
 		r.note = fmt.Sprintf("checkpoint %s was made under other decisions: starting again from theta_0", d.Key)
 	} else if beyond { // it is in the store by now
 		r.saving = true
-		m.point(r, &save{key: d.Key, step: ckpt.Step})
+		m.point(r, &save{key: d.Key, rewinds: ckpt.Rewinds, step: ckpt.Step})
 	}
+	m.saveIf(r, r.afresh() && !beyond && r.state.Theta != nil)
 	m.advance(r)
 }
 
@@ -177,6 +193,9 @@ func (m *Machine) advance(r *run) {
 		if r.spec.Evaluation.Table && r.evaluation == nil {
 			m.begin(r, Evaluate, 1, s.Bests[0])
 			return
+		}
+		if r.over = len(r.audits) > 0; r.over {
+			return // until the last one is settled: nothing is published that rests on one that is not
 		}
 		m.publish(r)
 	case s.Theta == nil:
@@ -262,12 +281,12 @@ func (r *run) skips(kind Kind, track int, step int64) []int {
 }
 
 func (m *Machine) awaited(r *run) string {
-	if r.phase == nil {
-		return cmp.Or(r.note, "the store or a transaction")
-	}
 	var who []string
 	for _, w := range m.waits(r) {
 		who = append(who, w.String())
+	}
+	if len(who) == 0 && r.phase == nil {
+		return cmp.Or(r.note, "the store or a transaction")
 	}
 	if len(who) == 0 {
 		return fmt.Sprintf("%s of step %d waits for a worker, %d known", r.phase.work.Kind, r.phase.work.Step, len(m.workers))

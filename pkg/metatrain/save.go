@@ -4,10 +4,11 @@ import "github.com/warmstart-ml/warmstart/pkg/checkpoint"
 
 // save is one checkpoint on its way to being durable.
 type save struct {
-	key  string
-	step int64 // over all tracks
-	data []byte
-	made int64 // Mono
+	key     string
+	rewinds int64
+	step    int64 // over all tracks
+	data    []byte
+	made    int64 // Mono
 }
 
 // saveIf starts a checkpoint of the state as it is now, where one is due. Training goes on meanwhile: the bytes are a
@@ -21,7 +22,11 @@ func (m *Machine) saveIf(r *run, due bool) {
 		var data []byte
 		var sha string
 		if data, sha, err = c.Encode(); err == nil {
-			next := &save{checkpoint.CheckpointKey(r.id, c.Step, sha), c.Step, data, max(1, m.clock.Mono)}
+			next := &save{checkpoint.CheckpointKey(r.id, c.Rewinds, c.Step, sha), c.Rewinds, c.Step, data, max(1, m.clock.Mono)}
+			if !r.settled(c.Step) { // what it rests on is being audited: watch sees to it
+				r.nextSave = next
+				return
+			}
 			if r.unsaved == 0 {
 				r.unsaved = next.made
 			}
@@ -53,9 +58,9 @@ func (m *Machine) store(r *run, s *save) {
 
 // point moves the pointer in one transaction, which fails where the run was cancelled or the pointer moved (G4).
 func (m *Machine) point(r *run, s *save) {
-	next := PointerRecord{Step: s.step, Key: s.key}
+	next := PointerRecord{Rewinds: s.rewinds, Step: s.step, Key: s.key}
 	m.enqueue(func() (Txn, bool) {
-		if !r.active() || r.pointer.rev > 0 && r.pointer.val.Step >= s.step {
+		if !r.active() || s.rewinds != r.rewinds() || r.pointer.val.Key != "" && r.pointer.val.Step >= s.step {
 			m.durable(r)
 			return Txn{}, false
 		}
@@ -69,7 +74,7 @@ func (m *Machine) point(r *run, s *save) {
 
 // durable notes that all states up to the one saved are safe.
 func (m *Machine) durable(r *run) {
-	if r.unsaved = 0; r.nextSave != nil {
+	if r.unsaved = 0; r.nextSave != nil && r.settled(r.nextSave.step) {
 		r.unsaved = r.nextSave.made
 	}
 	m.saved(r)
@@ -100,13 +105,18 @@ func (m *Machine) outage(r *run) bool {
 // saved lets the next checkpoint start.
 func (m *Machine) saved(r *run) {
 	r.saving = false
-	if next := r.nextSave; next != nil && r.active() {
-		r.nextSave = nil
+	if next := r.nextSave; next != nil && r.active() && r.settled(next.step) {
+		if r.nextSave = nil; r.unsaved == 0 { // it waited for audits until now
+			r.unsaved = max(1, m.clock.Mono)
+		}
 		m.store(r, next)
 	}
 }
 
 // retain has the checkpoints deleted that the newest durable one makes needless.
 func (m *Machine) retain(r *run) {
+	if r.afresh() {
+		return // nothing is durable that would take the place of what there is
+	}
 	m.emit(DropCheckpoints{Run: r.id, Keep: r.spec.Checkpoint.Keep, Pointer: r.pointer.val.Key})
 }

@@ -177,7 +177,7 @@ func TestG4_TransactionsCompareTheWholeRun(t *testing.T) {
 
 // A plan of retention that is carried out late, by a leader since deposed, takes nothing that matters by then.
 func TestG4_LateRetentionTakesNothingNewer(t *testing.T) {
-	key := func(step int64) string { return checkpoint.CheckpointKey("r", step, Digest([]byte{byte(step)})) }
+	key := func(step int64) string { return checkpoint.CheckpointKey("r", 0, step, Digest([]byte{byte(step)})) }
 	var there []checkpoint.Object
 	for _, step := range []int64{1, 2, 3, 5, 8, 9, 10} {
 		there = append(there, checkpoint.Object{Key: key(step)})

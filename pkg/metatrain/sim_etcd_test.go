@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strings"
 )
@@ -101,6 +100,10 @@ func brief(value []byte) string {
 
 // hold checks a change of the truth.
 func (e *simEtcd) hold(key string, before, now []byte) {
+	if key == quarantineKey {
+		e.w.holdQuarantine(read[QuarantineRecord](now))
+		return
+	}
 	part := strings.Split(key, "/")
 	if part[0] == "models" {
 		e.holdVersions(key, read[VersionsRecord](before), read[VersionsRecord](now))
@@ -120,18 +123,13 @@ func (e *simEtcd) hold(key string, before, now []byte) {
 	case "status":
 		if s := read[StatusRecord](now); s.State == Failed && strings.Contains(s.Reason, "became") {
 			e.w.fail("%s: malformed numbers reached the base model: %s", run, s.Reason)
+		} else if s.State == Finished {
+			e.w.caught(run)
 		}
 	case "pointer":
-		p, q := read[PointerRecord](before), read[PointerRecord](now)
-		if before != nil && q.Step <= p.Step {
-			e.w.fail("pointer of %s goes from step %d to %d", run, p.Step, q.Step)
-		}
-		e.w.store.holdWhole(q.Key)
+		e.w.holdPointer(run, read[PointerRecord](before), read[PointerRecord](now), before == nil)
 	case "decisions":
-		p, q := read[DecisionsRecord](before), read[DecisionsRecord](now)
-		if len(q.Skips) != len(p.Skips)+1 || !reflect.DeepEqual(append([]Skip{}, p.Skips...), q.Skips[:len(p.Skips)]) {
-			e.w.fail("decisions of %s go from %v to %v", run, p, q)
-		}
+		e.w.holdDecisions(run, read[DecisionsRecord](before), read[DecisionsRecord](now))
 	}
 }
 

@@ -19,6 +19,7 @@ type plan struct {
 	decisions bool           // some may be recorded
 	stops     bool           // it must end Failed
 	asked     bool           // submitted and confirmed
+	fooled    bool           // somebody lied and was not found out
 }
 
 func (w *world) planOf(run string) *plan {

@@ -12,8 +12,8 @@ type spool map[string]PutObject
 // spooling keeps a state that the store did not take, before the machine hears of it.
 func (c *coord) spooling(e PutObject, done func(Done)) func(Done) {
 	return func(d Done) {
-		run, step, _, err := checkpoint.ParseCheckpointKey(e.Key)
-		if err == nil && c.cfg.Spools && d.Outcome == Failing && step >= c.spool.step(run) {
+		run, _, _, err := checkpoint.ParseCheckpointKey(e.Key)
+		if err == nil && c.cfg.Spools && d.Outcome == Failing && checkpoint.KeyOrder(e.Key) >= checkpoint.KeyOrder(c.spool[run].Key) {
 			c.w.tell("%s spools %s", c.name, e.Key)
 			c.spool[run] = e
 		}
@@ -21,31 +21,25 @@ func (c *coord) spooling(e PutObject, done func(Done)) func(Done) {
 	}
 }
 
-func (s spool) step(run string) int64 {
-	_, step, _, _ := checkpoint.ParseCheckpointKey(s[run].Key)
-	return step
-}
-
 // drop forgets what is durable.
 func (s spool) drop(e DropCheckpoints) {
-	if _, durable, _, err := checkpoint.ParseCheckpointKey(e.Pointer); err == nil && s.step(e.Run) <= durable {
+	if checkpoint.KeyOrder(s[e.Run].Key) <= checkpoint.KeyOrder(e.Pointer) {
 		delete(s, e.Run)
 	}
 }
 
 // load is what a driver with a spool does for LoadCheckpoint.
 func (c *coord) load(e LoadCheckpoint) Done {
-	_, durable, _, _ := checkpoint.ParseCheckpointKey(e.Pointer)
 	kept, ok := c.spool[e.Run]
 	switch {
-	case e.Spooled && ok && c.spool.step(e.Run) > durable:
+	case e.Spooled && ok && e.Beyond(kept.Key):
 		if c.w.store.down > c.w.now && !c.w.calm || c.w.beyond(&c.proc) || c.w.odds(0.05) {
 			return Done{Outcome: Failing, Text: "store unreachable"}
 		}
 		c.w.unspooled++
 		c.w.store.land(kept.Key, kept.Data)
 		return Done{Key: kept.Key, Data: kept.Data}
-	case e.Pointer == "":
+	case e.Pointer == "" && len(e.Rewinds) == 0:
 		return Done{Outcome: Absent}
 	}
 	return c.w.store.load(e)

@@ -88,9 +88,9 @@ func (s *simStore) holdVersion(key string) {
 	}
 }
 
-// holdSame: without decisions and within G1 there is one checkpoint of a step, whoever makes it.
+// holdSame: without decisions or audits, and within G1, there is one checkpoint of a step, whoever makes it.
 func (s *simStore) holdSame(run string, step int64, key string) {
-	if p := s.w.planOf(run); p == nil || p.decisions || p.spec.OutsideG1() {
+	if p := s.w.planOf(run); p == nil || p.decisions || p.spec.OutsideG1() || p.spec.Audit > 0 {
 		return
 	}
 	id := fmt.Sprintf("%s %d", run, step)
@@ -124,6 +124,9 @@ func (s *simStore) Get(_ context.Context, key string) ([]byte, error) {
 func (s *simStore) load(e LoadCheckpoint) Done {
 	if s.w.odds(0.05) {
 		return Done{Outcome: Failing, Text: "store unreachable"}
+	}
+	if e.Pointer == "" {
+		return newest(s.objects, e)
 	}
 	if _, err := checkpoint.DecodeCheckpoint(e.Pointer, s.objects[e.Pointer], Contract, e.Spec); err != nil {
 		if read[PointerRecord](s.w.etcd.keys[pointerKey(e.Run)].Value).Key == e.Pointer {

@@ -14,10 +14,14 @@ type simWorker struct {
 	kind    string // of machine: two of a kind fail alike
 	id      string
 	lives   int
-	pace    int64 // ms per task
-	foreman bool  // has workers of its own
-	liar    bool  // sends malformed results at times
-	chunk   int   // bytes of a result that travel at once, after it was announced; 0: all, along with the announcement
+	pace    int64   // ms per task
+	foreman bool    // has workers of its own
+	liar    bool    // sends malformed results at times
+	chunk   int     // bytes of a result that travel at once, after it was announced; 0: all, along with the announcement
+	crooked float64 // how often it answers wrongly, in good form
+	quirk   uint32  // in what way
+	slots   bool    // tells its process
+	births  int     // of processes
 	bits    string
 	skills  Skills
 	lead    *coord
@@ -42,6 +46,12 @@ type job struct {
 }
 
 func (k *simWorker) start() {
+	k.births++
+	k.begin()
+}
+
+// begin is a life of the process.
+func (k *simWorker) begin() {
 	k.up, k.lives = true, k.lives+1
 	k.id = fmt.Sprintf("%s.%d", k.name, k.lives)
 	k.lead, k.term, k.seq, k.asking, k.busy, k.leaving, k.jobs, k.thetas = nil, Term{}, 0, false, false, false, nil, map[string][]byte{}
@@ -53,8 +63,7 @@ func (k *simWorker) start() {
 // restart is what a worker does whose work failed: another process shows whether the work is at fault.
 func (k *simWorker) restart() {
 	k.kill()
-	k.up = true
-	k.start()
+	k.begin()
 }
 
 // hear takes broadcast parameters in.
@@ -119,9 +128,13 @@ func (k *simWorker) poll() {
 	}
 	k.asking = true
 	k.seq++
-	h := Hello{Worker: k.id, Protocol: Protocol, Contract: Contract, Bits: k.bits, Skills: k.skills, Holding: k.held(), Seq: k.seq, WaitMS: 2000}
+	h := Hello{Worker: k.id, Process: k.process(), Protocol: Protocol, Contract: Contract, Bits: k.bits, Skills: k.skills, Holding: k.held(), Seq: k.seq, WaitMS: 2000}
 	k.request(2500, h, nil, func(msg any, _ []byte) {
 		k.asking = false
+		if why := msg.(LeaseReply).Refused; why != "" {
+			k.turnedAway(why)
+			return
+		}
 		for _, l := range msg.(LeaseReply).Leases {
 			if !k.leaving { // else the next beat hands it back
 				k.take(l)
@@ -241,12 +254,16 @@ func (k *simWorker) finish(j *job, spend int64) {
 		k.after(5, k.restart)
 		return
 	}
-	res.Worker, res.Work, res.Micros, res.Bits = k.id, j.lease.Work, spend*1000, k.bits
+	res.Worker, res.Process, res.Work, res.Micros, res.Bits = k.id, k.process(), j.lease.Work, spend*1000, k.bits
 	if k.bits == BitsNone {
 		payload = k.blur(&res, payload)
 	}
+	if k.crooked > 0 && k.w.rng.Float64() < k.crooked {
+		payload = k.lie(&res, payload)
+	}
 	if k.liar && k.w.odds(0.15) {
 		payload = spoil(k.w, &res, payload)
+		k.w.spoilt[processOf(k.process(), k.id)] = true
 	} else {
 		res.SHA256 = Digest(payload)
 	}

@@ -30,7 +30,10 @@ type world struct {
 	counted []counted
 	// unspooled counts the resumes from a spool.
 	unspooled int
-	sent      map[string][]byte // results, by digest
+	sent      map[string][]byte          // results, by digest
+	lied      map[string]map[string]bool // run -> processes that answered wrongly
+	spoilt    map[string]bool            // processes that sent what is malformed
+	rewinds   int
 
 	telling bool
 	story   []string

@@ -93,6 +93,9 @@ type RunSpec struct {
 	Validation ValidationSpec `json:"validation"`
 	Evaluation EvaluationSpec `json:"evaluation"`
 	OnBadTask  string         `json:"on_bad_task"`
+	// Audit is the share of shards that are computed twice, by workers of different processes, to find those that answer
+	// wrongly. It cannot change bits and is outside the digest.
+	Audit float64 `json:"audit,omitempty"`
 	// Bits says whose results count: "" or "contract" those of workers that compute by Contract; BitsAny everybody's,
 	// which puts the run outside G1.
 	Bits string `json:"bits,omitempty"`
@@ -186,6 +189,12 @@ func (s *RunSpec) Validate() error {
 	if s.Engine != "" && s.Engine != "lane" && s.Bits != BitsAny {
 		bad("engine", fmt.Sprintf("%q with bits: %s", s.Engine, cmp.Or(s.Bits, BitsContract)), "bits: any beside it: only lane computes by "+Contract)
 	}
+	switch {
+	case !(s.Audit >= 0 && s.Audit <= 1): // NaN too
+		bad("audit", fmt.Sprint(s.Audit), "0 to 1")
+	case s.Audit > 0 && s.OutsideG1():
+		bad("audit", fmt.Sprintf("%v with bits: %s", s.Audit, BitsAny), "0, or no bits: any: results of unlike bits cannot be compared")
+	}
 	if c := s.Workers.Class; c != "" && !nameForm.MatchString(c) {
 		bad("workers.class", fmt.Sprintf("%q", c), "a name, such as cpu or gpu")
 	}
@@ -240,7 +249,7 @@ func (o OptimizerSpec) validate(bad func(field, found, expected string)) {
 
 // Digest is the SHA-256 of everything in the spec that can change bits: no name, paths or saving habits.
 func (s RunSpec) Digest() string {
-	s.Name, s.Paths, s.Checkpoint, s.StallSeconds, s.Workers = "", nil, CheckpointSpec{}, 0, WorkersSpec{}
+	s.Name, s.Paths, s.Checkpoint, s.StallSeconds, s.Workers, s.Audit = "", nil, CheckpointSpec{}, 0, WorkersSpec{}, 0
 	for _, list := range []*[]int{&s.Validation.Adapt, &s.Evaluation.Shots, &s.Evaluation.Steps} {
 		if len(*list) == 0 {
 			*list = nil // null and [] are the same spec

@@ -34,6 +34,12 @@ type State struct {
 	BestSteps  []int64   `json:"best_steps,omitempty"`
 	// Results is the digest of all results that counted so far, in a run outside G1: phase.chain.
 	Results string `json:"results,omitempty"`
+	// Makers are the processes whose results the state rests on, each with the last step over all tracks at which it did
+	// not, in a run with audits; "" stands for those beyond maxMakers, none of which was in quarantine when there had been
+	// OthersAfter of them. Audits counts those that came out well.
+	Makers      map[string]int64 `json:"makers,omitempty"`
+	OthersAfter int64            `json:"others_after,omitempty"`
+	Audits      int64            `json:"audits,omitempty"`
 
 	Theta []float32   `json:"-"` // nil before init
 	Opt   *Optimizer  `json:"-"`
@@ -106,7 +112,7 @@ func encodeState(spec *RunSpec, digest string, decisions DecisionsRecord, s *Sta
 		return checkpoint.Checkpoint{}, fmt.Errorf("encode state: %w", err)
 	}
 	c := checkpoint.Checkpoint{
-		Contract: Contract, SpecDigest: digest, Step: s.Global(spec),
+		Contract: Contract, SpecDigest: digest, Rewinds: int64(len(decisions.Rewinds)), Step: s.Global(spec),
 		Meta: map[string]string{"state": string(meta), metaDecisions: string(mustJSON(decisions)), "optimizer": string(mustJSON(spec.Optimizer))},
 	}
 	add := func(name string, v []float32) {

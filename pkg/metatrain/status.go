@@ -25,10 +25,20 @@ type RunStatus struct {
 	Workers   int      `json:"workers"`
 	Weight    int      `json:"weight,omitempty"`     // share of the workers' time beside other runs
 	User      string   `json:"user,omitempty"`       // who submitted it, as they said
+	Audits    *Audits  `json:"audits,omitempty"`     // of a run whose spec asks for some
 	OutsideG1 bool     `json:"outside_g1,omitempty"` // the spec takes any worker's bits: the same spec need not give the same model
 }
 
-// WorkerStatus is what people see of a worker.
+// Audits is how far results are computed twice, and what came of it.
+type Audits struct {
+	Done        int64    `json:"done"` // in agreement, of what the state rests on
+	Outstanding int      `json:"outstanding"`
+	Disputed    int      `json:"disputed,omitempty"` // of these: workers disagree
+	Rewinds     int64    `json:"rewinds,omitempty"`
+	Quarantined []string `json:"quarantined,omitempty"` // workers found out by this run's audits
+}
+
+// WorkerStatus is what people see of a worker, or of a process in quarantine.
 type WorkerStatus struct {
 	ID       string `json:"id"`
 	Host     string `json:"host,omitempty"`
@@ -42,6 +52,12 @@ type WorkerStatus struct {
 	Leases   int    `json:"leases"`
 	SilentMS int64  `json:"silent_ms"`
 	Tasks    int64  `json:"tasks"`
+	// Process is what the worker says it is of. Quarantined says why its results count nowhere, since when (Unix seconds),
+	// and how many were refused.
+	Process     string `json:"process,omitempty"`
+	Quarantined string `json:"quarantined,omitempty"`
+	Since       int64  `json:"since,omitempty"`
+	Refused     int64  `json:"refused,omitempty"`
 }
 
 func (m *Machine) status(r *run) RunStatus {
@@ -61,20 +77,35 @@ func (m *Machine) status(r *run) RunStatus {
 		last := *s.Last
 		out.Score = &last
 	}
+	if r.spec.Audit > 0 {
+		out.Audits = m.audits(r)
+	}
 	if r.broken != nil {
 		out.Note = r.broken.Error()
 	}
 	if r.phase != nil {
-		out.Phase, out.Waits, out.Workers = r.phase.work.Kind, m.waits(r), m.hands(r)
+		out.Phase, out.Workers = r.phase.work.Kind, m.hands(r)
 	}
+	out.Waits = m.waits(r)
 	return out
+}
+
+// audits is what people see of the run's audits.
+func (m *Machine) audits(r *run) *Audits {
+	a := &Audits{Done: r.state.Audits, Outstanding: len(r.audits), Disputed: r.unlike, Rewinds: r.rewinds()}
+	for _, q := range m.quarantine.val.Processes {
+		if q.Run == r.id {
+			a.Quarantined = append(a.Quarantined, q.Worker)
+		}
+	}
+	return a
 }
 
 // status is what people see of the worker.
 func (w *worker) status(now int64) WorkerStatus {
 	h := &w.hello
 	return WorkerStatus{ID: w.id, Host: h.Host, Class: h.Class, Bits: w.bits, Engine: h.Engine, Memory: h.Memory, Slots: h.Slots, Release: h.Release,
-		Leaving: w.leaving, Leases: len(w.leases), SilentMS: now - w.seen, Tasks: w.tasks}
+		Process: h.Process, Leaving: w.leaving, Leases: len(w.leases), SilentMS: now - w.seen, Tasks: w.tasks}
 }
 
 func (m *Machine) publishStatus(r *run, milestone bool) {

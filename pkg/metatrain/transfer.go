@@ -36,6 +36,10 @@ func (res *Result) inParts(payload []byte) bool { return res.Offset != 0 || res.
 // offered takes a whole result in, or a chunk of one. A chunk of what has no room yet is an announcement: its bytes are
 // passed over, and asked for when there is room.
 func (m *Machine) offered(req uint64, res Result, payload []byte) {
+	if reply, heard := m.heard(res, payload); heard {
+		m.reply(req, reply)
+		return
+	}
 	if !res.inParts(payload) {
 		m.reply(req, m.result(res, payload))
 		return
@@ -47,7 +51,7 @@ func (m *Machine) offered(req uint64, res Result, payload []byte) {
 	}
 	t := r.phase.transfers[res.Work.Node.Index]
 	if t == nil {
-		if err := m.checkHead(r, res); err != nil {
+		if err := m.checkHead(r, r.phase, res); err != nil {
 			m.reply(req, m.refuse(r, sh, res, err))
 			return
 		}
@@ -196,8 +200,7 @@ func (m *Machine) dropOffers(p *phase) {
 }
 
 // checkHead refuses what is wrong with a result before any of its bytes come (G7).
-func (m *Machine) checkHead(r *run, res Result) error {
-	p := r.phase
+func (m *Machine) checkHead(r *run, p *phase, res Result) error {
 	if want := p.expected(res.Work.Node); res.Tasks != want {
 		return fmt.Errorf("result of %d tasks, expected %d", res.Tasks, want)
 	}

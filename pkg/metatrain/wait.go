@@ -26,8 +26,11 @@ func (w Wait) String() string {
 // waits names what the phase in hand waits for: work that is leased, and work that no worker known may do because it
 // failed on each of them. At most maxWaits.
 func (m *Machine) waits(r *run) []Wait {
-	var out []Wait
 	p := r.phase
+	if out := m.auditWaits(r); p == nil || len(out) > 0 {
+		return out
+	}
+	var out []Wait
 	if m.outage(r) {
 		w := Wait{Kind: p.work.Kind, Step: p.work.Step, Hi: p.tasks, Since: m.clock.Mono - r.unsaved}
 		w.Worker = fmt.Sprintf("the store, to make durable what is done (the limit is %d s): %s", m.cfg.MaxStoreOutageMS/1000, cmp.Or(r.note, "no answer yet"))
@@ -56,6 +59,9 @@ func (m *Machine) waits(r *run) []Wait {
 	}
 	return out
 }
+
+// waitAudit is the kind of a wait for audits whose work is not to be known.
+const waitAudit Kind = "audit"
 
 // maxWaits is how many waits are named: they travel in a frame's header.
 const maxWaits = 8

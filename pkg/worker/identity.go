@@ -13,6 +13,9 @@ func (c Config) withDefaults() Config {
 	if c.Host == "" {
 		c.Host, _ = os.Hostname()
 	}
+	if c.Process == "" {
+		c.Process = fmt.Sprintf("%s-%d", c.Host, os.Getpid())
+	}
 	if c.ID == "" {
 		c.ID = newID(c.Host)
 	}

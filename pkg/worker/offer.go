@@ -78,7 +78,7 @@ func (w *worker) settle(ctx context.Context, j *job) (bool, error) {
 func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error) {
 	res := j.result
 	res.Bits = metatrain.Contract
-	res.Worker, res.Work, res.Total, res.SHA256 = w.cfg.ID, j.lease.Work, len(j.payload), metatrain.Digest(j.payload)
+	res.Worker, res.Process, res.Work, res.Total, res.SHA256 = w.cfg.ID, w.cfg.Process, j.lease.Work, len(j.payload), metatrain.Digest(j.payload)
 	var chunk []byte
 	if len(j.payload) <= metatrain.MaxChunk {
 		chunk = j.payload

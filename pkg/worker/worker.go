@@ -19,6 +19,9 @@ import (
 type Config struct {
 	// ID is unique to one life of one process; "" makes one from host, process and chance.
 	ID string
+	// Process is what all workers of a process share: audits do not ask a process to check on itself, and a quarantine is
+	// for all of it. "" makes one from host and process number, so that in a container it outlasts a restart.
+	Process string
 	// Host is shown to people; "" asks the system.
 	Host string
 	// Class lets runs ask for a kind of machine. Default "cpu".
@@ -131,7 +134,7 @@ func (w *worker) fetch(life context.Context) error {
 	}()
 	const wait = 5 * time.Second
 	for seq := uint64(1); w.awaitRoom(ctx); seq++ {
-		hello := metatrain.Hello{Worker: w.cfg.ID, Host: w.cfg.Host, Protocol: metatrain.Protocol, Contract: metatrain.Contract,
+		hello := metatrain.Hello{Worker: w.cfg.ID, Process: w.cfg.Process, Host: w.cfg.Host, Protocol: metatrain.Protocol, Contract: metatrain.Contract,
 			Bits: metatrain.Contract, Skills: w.engines.skills(), Class: w.cfg.Class, Engine: "lane",
 			Memory: int64(w.cfg.Memory), Slots: w.cfg.Slots, Release: release(), Holding: w.held(), Seq: seq, WaitMS: wait.Milliseconds()}
 		w.spoke.Store(time.Now().UnixNano())
