@@ -149,7 +149,7 @@ func (c *coord) carryOut(effects []Effect) {
 		case DropCheckpoints:
 			c.spool.drop(e)
 			delay := c.w.upTo(20)
-			if c.w.odds(0.3) {
+			if c.w.befalls("plan of retention late", 0.3) {
 				delay = c.w.upTo(10_000)
 			}
 			c.w.after(delay, func() { c.w.store.drop(e) }) // even after this process's end

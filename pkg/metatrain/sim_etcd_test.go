@@ -57,10 +57,10 @@ func (e *simEtcd) read() []KV {
 // commit is a transaction on its way: it may be slow, its answer may be lost, and it may take effect after that.
 func (e *simEtcd) commit(c *coord, term Term, txn Txn, done func(Done)) {
 	reach := 1 + e.w.upTo(10)
-	if e.w.odds(0.08) {
+	if e.w.befalls("transaction lost", 0.08) {
 		e.w.tell("a transaction of %s on %s is lost sight of", c.name, txn.Puts[0].Key)
 		c.after(1000, func() { done(Done{Outcome: Ambiguous, Text: "no answer from etcd"}) })
-		if e.w.odds(0.7) {
+		if e.w.befalls("lost transaction lands", 0.7) {
 			e.w.after(e.w.upTo(5000), func() { e.apply(c, term, txn) })
 		}
 		return

@@ -33,7 +33,7 @@ func (c *coord) load(e LoadCheckpoint) Done {
 	kept, ok := c.spool[e.Run]
 	switch {
 	case e.Spooled && ok && e.Beyond(kept.Key):
-		if c.w.store.down > c.w.now && !c.w.calm || c.w.beyond(&c.proc) || c.w.odds(0.05) {
+		if c.w.store.down > c.w.now || c.w.beyond(&c.proc) || c.w.odds(0.05) {
 			return Done{Outcome: Failing, Text: "store unreachable"}
 		}
 		c.w.unspooled++

@@ -27,20 +27,20 @@ func (s *simStore) put(c *coord, key string, data []byte, done func(Done)) {
 	answer := func(after int64, d Done) { c.after(after, func() { done(d) }) }
 	failing := Done{Outcome: Failing, Text: "store unreachable"}
 	switch {
-	case s.down > w.now && !w.calm, w.beyond(&c.proc):
+	case s.down > w.now, w.beyond(&c.proc):
 		answer(500, failing)
 	case s.torn[key] && !heals(key):
 		answer(5, Done{Outcome: Conflict, Text: "other bytes are there"})
-	case w.odds(0.03) && s.tear(key, data):
+	case w.befalls("half written", 0.03) && s.tear(key, data):
 		answer(500, failing)
-	case w.odds(0.05):
+	case w.befalls("write fails", 0.05):
 		w.tell("write of %s fails", brief([]byte(key)))
 		answer(500, failing)
-	case w.odds(0.04):
+	case w.befalls("write lands late", 0.04):
 		w.tell("write of %s fails, and lands in some seconds", brief([]byte(key)))
 		w.after(500+w.upTo(8000), land)
 		answer(500, failing)
-	case w.odds(0.03):
+	case w.befalls("write lands hours late", 0.03):
 		w.tell("write of %s fails, and lands in some hours", brief([]byte(key)))
 		s.late = append(s.late, land)
 		answer(500, failing)

@@ -94,17 +94,8 @@ func tellStory(t *testing.T, seed uint64) {
 func simulate(seed uint64, telling bool) *world {
 	w := newWorld(seed)
 	w.telling = telling
-	for _, c := range w.coords {
-		c.start()
-	}
-	for _, k := range w.workers {
-		k.start()
-	}
-	for _, p := range w.runs {
-		w.after(w.upTo(1500), func() { w.client.submit(p) })
-	}
+	w.live()
 	w.client.meddle()
-	w.client.attend()
 	w.trouble()
 	faults := 4000 + w.upTo(12_000)
 	w.after(faults, w.heal)
@@ -117,12 +108,32 @@ func simulate(seed uint64, telling bool) *world {
 	return w
 }
 
-func newWorld(seed uint64) *world {
+// live starts everybody.
+func (w *world) live() {
+	for _, c := range w.coords {
+		c.start()
+	}
+	for _, k := range w.workers {
+		k.start()
+	}
+	for _, p := range w.runs {
+		w.after(w.upTo(1500), func() { w.client.submit(p) })
+	}
+	w.client.attend()
+}
+
+// emptyWorld has etcd, a store and a client.
+func emptyWorld(seed uint64) *world {
 	w := &world{seed: seed, rng: rand.New(rand.NewPCG(seed, 7)), sent: map[string][]byte{}, lied: map[string]map[string]bool{}, spoilt: map[string]bool{}}
 	w.etcd = &simEtcd{w: w, keys: map[string]KV{}}
 	w.store = &simStore{w: w, objects: map[string][]byte{}, made: map[string]bool{}, torn: map[string]bool{}}
-	w.stubborn = w.rng.IntN(4) == 0
 	w.client = &simClient{proc: proc{w: w, name: "client", up: true}}
+	return w
+}
+
+func newWorld(seed uint64) *world {
+	w := emptyWorld(seed)
+	w.stubborn = w.rng.IntN(4) == 0
 	cfg := Config{ShardTasks: []int{0, 0, 1, 2, 4}[w.upTo(4)], FirstDeadlineMS: 3000, Window: []int{0, 1, 30, 60}[w.upTo(3)], ShareBytes: []int{0, 12, 1}[seed%3], MaxStoreOutageMS: []int64{0, 1500}[w.upTo(1)], Spools: seed%2 == 0}
 	for i := range 2 + w.upTo(1) {
 		trust := []int64{leaseTTL - 300, leaseTTL + 2000}[w.upTo(1)]
@@ -232,7 +243,7 @@ func (w *world) bringDown(p *proc, clear, start func()) {
 // heal ends all faults; two sound workers join, so that what the others may no longer do is done.
 func (w *world) heal() {
 	w.tell("faults cease")
-	w.calm, w.parted = true, 0
+	w.calm, w.parted, w.store.down = true, 0, 0
 	for _, c := range w.coords {
 		c.wake, c.cut = min(c.wake, w.now), 0
 		if w.stubborn { // once all late transactions have landed, the truth is read again

@@ -28,6 +28,8 @@ type world struct {
 	client  *simClient
 	runs    []*plan
 	counted []counted
+	// due counts what a scenario wants to happen next, by name.
+	due map[string]int
 	// unspooled counts the resumes from a spool.
 	unspooled int
 	sent      map[string][]byte          // results, by digest
@@ -91,6 +93,16 @@ func (w *world) tell(format string, a ...any) {
 	if w.telling {
 		w.story = append(w.story, fmt.Sprintf("%9.3f  ", float64(w.now)/1000)+fmt.Sprintf(format, a...))
 	}
+}
+
+// befalls is odds for what scenarios name: there it is true as often as one of them says "next".
+func (w *world) befalls(what string, p float64) bool {
+	if w.due[what] > 0 {
+		w.due[what]--
+		w.tell("# %s", what)
+		return true
+	}
+	return w.odds(p)
 }
 
 // odds is true with probability p while faults last.
