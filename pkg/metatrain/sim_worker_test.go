@@ -308,6 +308,9 @@ func (k *simWorker) offer(j *job) {
 		switch reply := msg.(ResultReply); reply.Verdict {
 		case More:
 			j.result.Offset, j.admitted = reply.Offset, true
+			if k.w.rng.IntN(4) == 0 { // several are under way at once, in any order
+				j.result.Offset = k.w.rng.IntN(len(j.payload))
+			}
 			k.offer(j)
 		case Hold:
 			j.result.Offset, j.admitted = 0, false

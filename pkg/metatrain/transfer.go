@@ -11,8 +11,9 @@ type transfer struct {
 	worker, sha256 string
 	vec            []float32 // a gradient's, whose memory data is: nothing is copied once it is whole
 	data           []byte
-	got            int   // bytes that are there
-	seen           int64 // Mono of the latest chunk
+	got            int         // bytes that are there, from the first
+	ahead          map[int]int // where chunks end that came before one below them, by where they begin
+	seen           int64       // Mono of the latest chunk
 }
 
 // announced is an announcement that waits for room.
@@ -27,6 +28,7 @@ const (
 	maxWhole     = 256 << 20 // bytes of theta_0 or of a table: a gradient is as long as theta
 	idleTransfer = 5_000     // without a chunk a transfer is given up
 	waitForRoom  = 1_000     // before an announcement is to be made again
+	maxAhead     = 64        // chunks that came before one below them
 	offersEach   = 4         // announcements that wait, for each shard: there are at most two leases, and older leaders'
 )
 
@@ -70,7 +72,7 @@ func (m *Machine) offered(req uint64, res Result, payload []byte) {
 
 // admitted begins a transfer that there is room for.
 func (m *Machine) admitted(r *run, res Result) *transfer {
-	t := &transfer{worker: res.Worker, sha256: res.SHA256, seen: m.clock.Mono}
+	t := &transfer{worker: res.Worker, sha256: res.SHA256, ahead: map[int]int{}, seen: m.clock.Mono}
 	if res.Work.Kind == Train {
 		if t.vec = r.unspare(); len(t.vec) != res.Total/4 {
 			t.vec = make([]float32, res.Total/4)
@@ -83,20 +85,36 @@ func (m *Machine) admitted(r *run, res Result) *transfer {
 	return t
 }
 
-// receive takes a chunk of a transfer; the last one makes a result of it. One that is repeated, or follows one that was
-// lost, is answered with the place to go on from.
+// receive takes a chunk of a transfer, in whatever order they come; the last one makes a result of it, each before it is
+// answered with the first byte that is missing.
 func (m *Machine) receive(r *run, sh *shard, t *transfer, res Result, payload []byte) ResultReply {
 	t.seen = m.clock.Mono
 	m.prolong(r, res)
-	if res.Offset == t.got && len(payload) <= len(t.data)-t.got {
-		t.got += copy(t.data[t.got:], payload)
-	}
+	t.take(res.Offset, payload)
 	if t.got < len(t.data) {
 		return ResultReply{Term: m.term, Verdict: More, Offset: t.got}
 	}
 	delete(r.phase.transfers, res.Work.Node.Index)
 	m.observe(r, res)
 	return m.count(r, sh, res, t.data, t.vec)
+}
+
+// take puts a chunk in its place, unless it is there, or has none.
+func (t *transfer) take(at int, chunk []byte) {
+	if at < t.got || at > len(t.data) || len(chunk) > len(t.data)-at || len(chunk) == 0 {
+		return
+	}
+	if at > t.got && len(t.ahead) >= maxAhead {
+		return // it is asked for again
+	}
+	if t.ahead[at] != 0 {
+		return
+	}
+	t.ahead[at] = at + copy(t.data[at:], chunk)
+	for end := t.ahead[t.got]; end != 0; end = t.ahead[t.got] {
+		delete(t.ahead, t.got)
+		t.got = end
+	}
 }
 
 // park lets an announcement wait for room, in order of leaves.

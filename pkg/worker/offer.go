@@ -83,19 +83,48 @@ func (w *worker) send(ctx context.Context, j *job) (metatrain.ResultReply, error
 	if len(j.payload) <= metatrain.MaxChunk {
 		chunk = j.payload
 	}
-	for {
-		res.Lease = w.leaseOf(j)
-		w.spoke.Store(time.Now().UnixNano())
-		reply, _, err := client.Ask[metatrain.ResultReply](ctx, w.client, "result", res, chunk, 5*time.Second)
-		if err != nil || reply.Verdict != metatrain.More {
-			return reply, err
-		}
+	reply, err := w.push(ctx, j, res, chunk)
+	for err == nil && reply.Verdict == metatrain.More {
 		if j.unwanted() {
 			return metatrain.ResultReply{Verdict: metatrain.Stale}, nil
 		}
 		res.Offset = min(max(reply.Offset, 0), len(j.payload))
-		chunk = j.payload[res.Offset:min(len(j.payload), res.Offset+metatrain.MaxChunk)]
+		reply, err = w.volley(ctx, j, res)
 	}
+	return reply, err
+}
+
+// chunksAtOnce are under way together, since each is answered: more make a transfer faster where answers take long.
+const chunksAtOnce = 4
+
+// volley sends the next chunks side by side, and gives the answer that tells most: a verdict, or else the furthest place to
+// go on from.
+func (w *worker) volley(ctx context.Context, j *job, res metatrain.Result) (metatrain.ResultReply, error) {
+	var all sync.WaitGroup
+	var replies [chunksAtOnce]metatrain.ResultReply
+	var errs [chunksAtOnce]error
+	n := 0
+	for ; n < chunksAtOnce && (n == 0 || res.Offset < len(j.payload)); n++ {
+		i, part, chunk := n, res, j.payload[res.Offset:min(len(j.payload), res.Offset+metatrain.MaxChunk)]
+		all.Go(func() { replies[i], errs[i] = w.push(ctx, j, part, chunk) })
+		res.Offset += len(chunk)
+	}
+	all.Wait()
+	best := replies[0]
+	for _, r := range replies[1:n] {
+		if best.Verdict == metatrain.More && (r.Verdict != metatrain.More || r.Offset > best.Offset) || r.Verdict == metatrain.Accepted {
+			best = r
+		}
+	}
+	return best, errors.Join(errs[:n]...)
+}
+
+// push sends one message about a result.
+func (w *worker) push(ctx context.Context, j *job, res metatrain.Result, chunk []byte) (metatrain.ResultReply, error) {
+	res.Lease = w.leaseOf(j)
+	w.spoke.Store(time.Now().UnixNano())
+	reply, _, err := client.Ask[metatrain.ResultReply](ctx, w.client, "result", res, chunk, 5*time.Second)
+	return reply, err
 }
 
 func (w *worker) leaseOf(j *job) uint64 {
