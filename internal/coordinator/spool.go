@@ -104,8 +104,12 @@ func (s *Spool) newest(ctx context.Context, run string) (key string, data []byte
 	return key, data, err
 }
 
-// spoolAfter is how long the store may take for a state before that is kept in the spool.
-const spoolAfter = 2 * time.Second
+// spoolAfter is how long the store may take for a state before that is kept in the spool, and spoolPace, in bytes a second,
+// what it has to take of a large one.
+const (
+	spoolAfter = 2 * time.Second
+	spoolPace  = 10 << 20
+)
 
 // spooling keeps a state in the spool if the store does not take it: soon, or at once when now is called, as those do who
 // give it up. taken ends that.
@@ -120,7 +124,7 @@ func (p *pass) spooling(e metatrain.PutObject) (now, taken func()) {
 		}
 		p.log.Warn("the store does not take a state; kept in the spool", "key", e.Key, "spool", p.cfg.Spool.path)
 	})
-	timer := time.AfterFunc(spoolAfter, now)
+	timer := time.AfterFunc(spoolAfter+time.Duration(len(e.Data))*time.Second/spoolPace, now)
 	return now, func() { timer.Stop() }
 }
 
