@@ -83,8 +83,11 @@ func stored(t *testing.T, steps ...int64) (store checkpoint.Store, dir, run stri
 func TestVerifyStoreFindsWhatIsWrong(t *testing.T) {
 	ctx := context.Background()
 	store, dir, run := stored(t, 8, 9)
-	if n, err := verifyStore(ctx, store, 2); n != 3 || err != nil {
-		t.Fatalf("found %d objects, %v; expected 3 and no fault", n, err)
+	if err := store.Put(ctx, metatrain.ClusterObject, []byte(`{"id":"A","created":1}`)); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := verifyStore(ctx, store, 2); n != 4 || err != nil {
+		t.Fatalf("found %d objects, %v; expected 4 and no fault", n, err)
 	}
 	if _, err := verifyStore(ctx, store, 1); err == nil || !strings.Contains(err.Error(), "found 2 checkpoints, expected at most 1") {
 		t.Errorf("found %v, expected a checkpoint too many", err)

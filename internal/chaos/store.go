@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -66,6 +67,9 @@ func verifyObject(ctx context.Context, store checkpoint.Store, key string) error
 	if part[0] == "runs" && part[len(part)-1] == "spec.yaml" {
 		_, err := metatrain.DecodeSpec(data)
 		return err
+	}
+	if key == metatrain.ClusterObject {
+		return json.Unmarshal(data, &metatrain.ClusterRecord{})
 	}
 	return fmt.Errorf("%s: found an object of %d bytes that belongs to nothing", key, len(data))
 }
