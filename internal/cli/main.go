@@ -50,7 +50,7 @@ type environment struct {
 func commands() []command {
 	return []command{
 		{name: "train", args: "SPEC", short: "meta-train a base model, here or on a cluster", run: train},
-		{name: "runs", args: "ls | workers | show RUN | follow RUN | pause RUN | resume RUN | cancel RUN | weight RUN N", short: "see to runs: what each waits for, who works, and the shares of runs side by side", run: runs},
+		{name: "runs", args: "ls | workers | show RUN | follow RUN | pause RUN | resume RUN | cancel RUN | weight RUN N | lift PROCESS", short: "see to runs: what each waits for, who works or is in quarantine, and the shares of runs side by side", run: runs},
 		{name: "models", args: "ls | show MODEL | verify MODEL | pull NAME:N --to DIR", short: "see to published base models", run: models},
 		{name: "adapt", args: "MODEL --data FILE", short: "adapt a base model to a new member and forecast", run: adapt},
 		{name: "eval", args: "MODEL --tasks DIR", short: "the cold-start table: error by shots, against every comparator", run: eval},

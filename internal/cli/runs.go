@@ -37,7 +37,16 @@ func runs(ctx context.Context, env *environment, args []string) error {
 	ask, cancel := context.WithTimeout(ctx, max(c.common.Wait, time.Second))
 	defer cancel()
 	switch q.verb {
-	case "ls", "show", "workers":
+	case "workers":
+		workers, quarantine, err := site.client.Workers(ask)
+		switch {
+		case err != nil:
+			return err
+		case *asJSON:
+			return json.NewEncoder(env.out).Encode(map[string]any{"workers": workers, "quarantine": quarantine})
+		}
+		return listWorkers(env, workers, quarantine)
+	case "ls", "show":
 		runs, workers, err := site.client.Runs(ask, q.run)
 		switch {
 		case err != nil:
@@ -46,8 +55,6 @@ func runs(ctx context.Context, env *environment, args []string) error {
 			return json.NewEncoder(env.out).Encode(map[string]any{"runs": runs, "workers": workers})
 		case q.verb == "show":
 			return showRun(env, runs[0])
-		case q.verb == "workers":
-			return listWorkers(env, workers)
 		}
 		return listRuns(env, runs, workers)
 	case "follow":
@@ -60,19 +67,21 @@ func runs(ctx context.Context, env *environment, args []string) error {
 		return err
 	case "weight":
 		return site.client.Weigh(ask, q.run, q.weight)
+	case "lift":
+		return site.client.Lift(ask, q.run)
 	}
 	return site.client.Control(ask, q.run, q.verb)
 }
 
 // request is what `runs` is asked to do.
 type request struct {
-	verb, run string
+	verb, run string // run: of lift, the process
 	weight    int
 }
 
 var (
 	verbsOfAll = []string{"ls", "workers"}
-	verbsOfOne = []string{"show", "follow", "pause", "resume", "cancel", "weight"}
+	verbsOfOne = []string{"show", "follow", "pause", "resume", "cancel", "weight", "lift"}
 )
 
 func readRuns(args []string) (request, error) {
@@ -85,6 +94,8 @@ func readRuns(args []string) (request, error) {
 	case slices.Contains(verbsOfAll, q.verb):
 	case q.verb == "weight":
 		of, what = 2, "a run and its weight, such as `warmstart runs weight RUN 3`"
+	case q.verb == "lift":
+		of, what = 1, "a process in quarantine; `warmstart runs workers` lists them"
 	case slices.Contains(verbsOfOne, q.verb):
 		of, what = 1, "one run; `warmstart runs ls` lists them"
 	default:
@@ -126,7 +137,7 @@ func listRuns(env *environment, runs []metatrain.RunStatus, workers []metatrain.
 	return nil
 }
 
-func listWorkers(env *environment, workers []metatrain.WorkerStatus) error {
+func listWorkers(env *environment, workers []metatrain.WorkerStatus, quarantine []metatrain.Quarantined) error {
 	w := tabwriter.NewWriter(env.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "WORKER\tHOST\tCLASS\tENGINE\tRELEASE\tSLOTS\tMEMORY\tLEASES\tTASKS\tSILENT\tNOTE")
 	for _, k := range workers {
@@ -143,6 +154,10 @@ func listWorkers(env *environment, workers []metatrain.WorkerStatus) error {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%d\t%v\t%s\n", k.ID, k.Host, k.Class, k.Engine, k.Release, k.Slots, memory,
 			k.Leases, k.Tasks, time.Duration(k.SilentMS)*time.Millisecond, strings.Join(notes, ", "))
+	}
+	for _, q := range quarantine {
+		fmt.Fprintf(w, "%s\t%s\t\t\t\t\t\t\t\t\tprocess %s in quarantine since %s, %d results refused: %s\n", q.Worker, q.Host, q.Process,
+			time.Unix(q.Since, 0).UTC().Format(time.RFC3339), q.Refused, q.Reason)
 	}
 	return w.Flush()
 }

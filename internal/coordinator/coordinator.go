@@ -76,8 +76,7 @@ func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkp
 		cfg.BusPatience = 3 * time.Second
 	}
 	if len(cfg.Machine.AuditSecret) == 0 {
-		cfg.Machine.AuditSecret = make([]byte, 32)
-		rand.Read(cfg.Machine.AuditSecret) // never fails (crypto/rand)
+		cfg.Machine.AuditSecret = newSecret()
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -89,6 +88,14 @@ func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkp
 	for awaitBus(ctx, bus) {
 		campaign(ctx, cfg, elector, bus, store)
 	}
+}
+
+// newSecret draws the key of what is audited: this process's own, told to nobody and kept nowhere, so that the next leader
+// draws anew.
+func newSecret() []byte {
+	secret := make([]byte, 32)
+	rand.Read(secret) // never fails (crypto/rand)
+	return secret
 }
 
 // campaign waits for the leadership and leads, once, or until the bus is lost.

@@ -279,7 +279,7 @@ func batches(all []metatrain.Put) func(yield func([]metatrain.Put) bool) {
 const notInStore = `not in the store, and so not restored:
   tasks skipped after a run's newest checkpoint: it comes to them again and decides anew; the record in the end says which
   who paused, cancelled or failed a run, and why: each that has no whole version comes back paused
-  times of creation, weights, users, and versions allotted whose manifest was not written: their number is given again
+  times of creation, weights, users, quarantines, and versions allotted whose manifest was not written: their number is given again
 `
 
 // Write shows the plan.

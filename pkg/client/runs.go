@@ -83,6 +83,23 @@ func (c *Client) Runs(ctx context.Context, run string) ([]metatrain.RunStatus, [
 	return a.Runs, a.Workers, nil
 }
 
+// Workers lists the workers known and the processes in quarantine.
+func (c *Client) Workers(ctx context.Context) ([]metatrain.WorkerStatus, []metatrain.Quarantined, error) {
+	a, err := c.answer(ctx, "question", metatrain.Question{}, nil)
+	if err != nil {
+		return nil, nil, fmt.Errorf("ask for workers: %w", err)
+	}
+	return a.Workers, a.Quarantine, nil
+}
+
+// Lift ends the quarantine of a process, named by itself or by the worker that it was found out as.
+func (c *Client) Lift(ctx context.Context, name string) error {
+	if _, err := c.answer(ctx, "control", metatrain.Control{Action: "lift", Worker: name}, nil); err != nil {
+		return fmt.Errorf("lift quarantine: %w", err)
+	}
+	return nil
+}
+
 // Follow hands each status of a run to see until the run is no longer active, and returns the last one. Events may be
 // lost; so it also asks now and then.
 func (c *Client) Follow(ctx context.Context, run string, see func(metatrain.RunStatus)) (last metatrain.RunStatus, err error) {

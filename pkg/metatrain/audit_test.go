@@ -179,12 +179,12 @@ func TestG1_LiarIsQuarantinedAndWhatItGaveUndone(t *testing.T) {
 		t.Errorf("the run goes on from step %d, expected 2", s)
 	}
 	r := said[LeaseReply](g, g.ask(Hello{Worker: "liar", Protocol: Protocol, Contract: Contract}, nil))
-	if !strings.Contains(r.Refused, "quarantine") || !strings.Contains(r.Refused, "workers lift liar") {
+	if !strings.Contains(r.Refused, "quarantine") || !strings.Contains(r.Refused, "runs lift liar") {
 		t.Errorf("it is told %q", r.Refused)
 	}
 	a := hear[Answer](g, Question{}, nil)
-	if w := a.Workers[0]; w.ID != "liar" || w.Quarantined == "" || w.Refused != 1 || a.Runs[0].Audits.Rewinds != 1 || !slices.Equal(a.Runs[0].Audits.Quarantined, []string{"liar"}) {
-		t.Errorf("people see %+v and %+v", w, a.Runs[0].Audits)
+	if q := a.Quarantine[0]; q.Worker != "liar" || q.Process != "liar" || q.Reason == "" || q.Refused != 1 || a.Runs[0].Audits.Rewinds != 1 || !slices.Equal(a.Runs[0].Audits.Quarantined, []string{"liar"}) {
+		t.Errorf("people see %+v and %+v", q, a.Runs[0].Audits)
 	}
 	g.together(g.over, "a", "b")
 	models, _ := g.plan.serial(g.decisions())

@@ -137,7 +137,7 @@ func (m *Machine) question(req uint64, q Question) {
 		a.Workers = append(a.Workers, w.status(m.clock.Mono))
 	}
 	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
-	a.Workers = append(m.quarantined(), a.Workers...)
+	a.Quarantine = m.quarantined()
 	a.Workers = a.Workers[:min(len(a.Workers), maxWorkers)]
 	m.reply(req, a)
 }

@@ -246,6 +246,8 @@ type Answer struct {
 	Durable bool           `json:"durable,omitempty"`
 	Runs    []RunStatus    `json:"runs,omitempty"`
 	Workers []WorkerStatus `json:"workers,omitempty"`
+	// Quarantine lists the processes whose results count nowhere.
+	Quarantine []Quarantined `json:"quarantine,omitempty"`
 }
 
 // Question asks about runs: one, or all where Run is "".

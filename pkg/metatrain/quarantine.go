@@ -21,6 +21,8 @@ type Quarantined struct {
 	Since   int64  `json:"since"` // Unix seconds
 	Run     string `json:"run"`
 	Reason  string `json:"reason"`
+	// Refused counts the results turned away since, as far as this leader knows; it is not recorded.
+	Refused int64 `json:"refused,omitempty"`
 }
 
 // maxQuarantined bounds the record: beyond it the oldest, which by then should be gone, are forgotten.
@@ -38,7 +40,7 @@ func (q *QuarantineRecord) of(process string) *Quarantined {
 }
 
 func (q *Quarantined) String() string {
-	return fmt.Sprintf("process %s is in quarantine: %s; see to its machine, then `warmstart workers lift %s`", q.Process, q.Reason, q.Process)
+	return fmt.Sprintf("process %s is in quarantine: %s; see to its machine, then `warmstart runs lift %s`", q.Process, q.Reason, q.Process)
 }
 
 // accuse records those who lied. Only then it counts.
@@ -118,7 +120,7 @@ func (m *Machine) lift(name string, answer func(string)) {
 		next = m.quarantine.val
 		next.Processes = slices.DeleteFunc(slices.Clone(next.Processes), func(q Quarantined) bool { return q.Process == name || q.Worker == name })
 		if len(next.Processes) == len(m.quarantine.val.Processes) {
-			answer(fmt.Sprintf("no process or worker %q is in quarantine; `warmstart workers ls` lists those that are", name))
+			answer(fmt.Sprintf("no process or worker %q is in quarantine; `warmstart runs workers` lists those that are", name))
 			return Txn{}, false
 		}
 		return Txn{Expect: []Expect{{quarantineKey, m.quarantine.rev}}, Puts: []Put{{quarantineKey, mustJSON(next)}}}, true
@@ -129,10 +131,10 @@ func (m *Machine) lift(name string, answer func(string)) {
 }
 
 // quarantined is what people see of those in quarantine.
-func (m *Machine) quarantined() []WorkerStatus {
-	var out []WorkerStatus
-	for _, q := range m.quarantine.val.Processes {
-		out = append(out, WorkerStatus{ID: q.Worker, Host: q.Host, Process: q.Process, Quarantined: q.Reason, Since: q.Since, Refused: m.turned[q.Process]})
+func (m *Machine) quarantined() []Quarantined {
+	out := slices.Clone(m.quarantine.val.Processes)
+	for i := range out {
+		out[i].Refused = m.turned[out[i].Process]
 	}
 	return out
 }

@@ -188,7 +188,7 @@ func TestQuarantineIsLifted(t *testing.T) {
 	if r := hear[LeaseReply](g, hello, nil); r.Refused == "" {
 		t.Fatal("the next leader takes it in")
 	}
-	if a := hear[Answer](g, Control{Action: "lift", Worker: "nobody"}, nil); !strings.Contains(a.Error, "workers ls") {
+	if a := hear[Answer](g, Control{Action: "lift", Worker: "nobody"}, nil); !strings.Contains(a.Error, "runs workers") {
 		t.Errorf("lifting what is not there: %q", a.Error)
 	}
 	req := g.ask(Control{Action: "lift", Worker: "liar"}, nil)

@@ -106,7 +106,8 @@ func (m *Machine) outage(r *run) bool {
 func (m *Machine) saved(r *run) {
 	r.saving = false
 	if next := r.nextSave; next != nil && r.active() && r.settled(next.step) {
-		if r.nextSave = nil; r.unsaved == 0 { // it waited for audits until now
+		r.nextSave = nil
+		if r.unsaved == 0 { // it waited for audits until now
 			r.unsaved = max(1, m.clock.Mono)
 		}
 		m.store(r, next)

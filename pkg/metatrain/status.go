@@ -38,7 +38,7 @@ type Audits struct {
 	Quarantined []string `json:"quarantined,omitempty"` // workers found out by this run's audits
 }
 
-// WorkerStatus is what people see of a worker, or of a process in quarantine.
+// WorkerStatus is what people see of a worker.
 type WorkerStatus struct {
 	ID       string `json:"id"`
 	Host     string `json:"host,omitempty"`
@@ -52,12 +52,7 @@ type WorkerStatus struct {
 	Leases   int    `json:"leases"`
 	SilentMS int64  `json:"silent_ms"`
 	Tasks    int64  `json:"tasks"`
-	// Process is what the worker says it is of. Quarantined says why its results count nowhere, since when (Unix seconds),
-	// and how many were refused.
-	Process     string `json:"process,omitempty"`
-	Quarantined string `json:"quarantined,omitempty"`
-	Since       int64  `json:"since,omitempty"`
-	Refused     int64  `json:"refused,omitempty"`
+	Process  string `json:"process,omitempty"` // that it says it is of
 }
 
 func (m *Machine) status(r *run) RunStatus {

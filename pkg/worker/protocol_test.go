@@ -26,7 +26,7 @@ var messages = map[string]reflect.Type{
 	"ResultReply": reflect.TypeFor[metatrain.ResultReply](), "Failure": reflect.TypeFor[metatrain.Failure](), "Theta": reflect.TypeFor[metatrain.Theta](),
 	"Fetch": reflect.TypeFor[metatrain.Fetch](), "Chunk": reflect.TypeFor[metatrain.Chunk](), "Submit": reflect.TypeFor[metatrain.Submit](),
 	"Control": reflect.TypeFor[metatrain.Control](), "Question": reflect.TypeFor[metatrain.Question](), "Upload": reflect.TypeFor[metatrain.Upload](),
-	"Answer": reflect.TypeFor[metatrain.Answer](), "Audits": reflect.TypeFor[metatrain.Audits](), "RunStatus": reflect.TypeFor[metatrain.RunStatus](), "WorkerStatus": reflect.TypeFor[metatrain.WorkerStatus](),
+	"Answer": reflect.TypeFor[metatrain.Answer](), "Audits": reflect.TypeFor[metatrain.Audits](), "Quarantined": reflect.TypeFor[metatrain.Quarantined](), "RunStatus": reflect.TypeFor[metatrain.RunStatus](), "WorkerStatus": reflect.TypeFor[metatrain.WorkerStatus](),
 }
 
 // keys are the JSON names of a type's fields.
