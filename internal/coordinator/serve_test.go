@@ -285,9 +285,6 @@ func TestG7_UploadOfOtherBytesIsRefused(t *testing.T) {
 	if err != nil || answer.Error == "" || answer.Durable || answer.Retry {
 		t.Errorf("answer %+v, %v, expected a refusal for good", answer, err)
 	}
-	if found, err := r.client.List(r.ctx, metatrain.FaultFolder("r")); err != nil || len(found) != 1 {
-		t.Errorf("list of faults: %v, %v", found, err)
-	}
 	if found, err := r.client.List(r.ctx, "tasks/"); err != nil || len(found) != 0 {
 		t.Errorf("found %v, %v, expected nothing", found, err)
 	}
