@@ -46,6 +46,7 @@ class Engine:
         self.spec, self.opt = spec, {part: spec[part].get("options") or spec[part] for part in self.KNOWN}
         odd = [f"{part}.{k} {v}" for part, known in self.KNOWN.items() for k, v in self.opt[part].items()
                if v and k not in known and v not in ("mse", "relu", "none", "scalar")]
+        if spec.get("results"): odd.append(f"results {spec['results']}")
         self.unable = "not known here: " + ", ".join(odd) if odd else ""
         sizes = [1, *self.opt["model"]["hidden"], 1]
         self.shapes = list(zip(sizes, sizes[1:]))

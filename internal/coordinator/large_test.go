@@ -15,8 +15,20 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
+// learn trains to the end and holds that the last step's model is the one published, not theta_0.
+func (r *rig) learn(spec metatrain.RunSpec) string {
+	r.t.Helper()
+	model := r.train(spec)
+	runs, _, err := r.client.Runs(r.ctx, "")
+	if err != nil || runs[len(runs)-1].BestStep != spec.Steps {
+		r.t.Fatalf("%v: the published model is of another step than %d: %+v", err, spec.Steps, runs)
+	}
+	return model
+}
+
 // wide makes a spec one of 124,000 parameters, which travel in two chunks.
 func wide(spec metatrain.RunSpec) metatrain.RunSpec {
+	spec.Seed, spec.Optimizer.Rate = 3, 1e-4
 	spec.Model.Options = []byte(`{"hidden":[350,350],"activation":"relu","skip":false}`)
 	spec.Steps, spec.MetaBatch = 3, 4
 	return spec
@@ -53,7 +65,7 @@ func TestG6_LargeResultsAreAnnouncedBeforeTheirBytes(t *testing.T) {
 		for range 2 {
 			r.work()
 		}
-		models = append(models, r.train(wide(r.spec("large"))))
+		models = append(models, r.learn(wide(r.spec("large"))))
 		stop()
 		mu.Lock()
 		if results := 1 + 3*4; announced < results || chunks < 2*results {
@@ -121,7 +133,7 @@ func TestG8_LargeParametersAreReadFromTheStoreOrRelayed(t *testing.T) {
 			})
 			stopTheta, _ := r.bus.Subscribe("warmstart.theta", func([]byte) { mu.Lock(); broadcast++; mu.Unlock() })
 			r.work()
-			models = append(models, r.train(wide(r.spec("large"))))
+			models = append(models, r.learn(wide(r.spec("large"))))
 			stopFetch()
 			stopTheta()
 			mu.Lock()
@@ -150,5 +162,48 @@ func TestG8_LargeParametersAreReadFromTheStoreOrRelayed(t *testing.T) {
 		if m != models[0] {
 			t.Errorf("models %v, expected equal ones", models)
 		}
+	}
+}
+
+// Sums that travel as bf16 take half the bytes, and lead to one model for any number of workers and size of shards, which
+// is not that of float32 (G1).
+func TestG1_SameBitsOfRoundedSums(t *testing.T) {
+	train := func(workers, shard int, form metatrain.ResultsSpec) string {
+		r := newRig(t)
+		r.coordinate("a", metatrain.Config{ShardTasks: shard})
+		r.started()
+		var mu sync.Mutex
+		sizes := map[int]bool{}
+		stop, _ := r.bus.Subscribe(r.lead("result"), func(data []byte) {
+			var res metatrain.Result
+			if _, err := metatrain.DecodeFrame(data, &res); err == nil && res.Work.Kind == metatrain.Train {
+				mu.Lock()
+				sizes[res.Total] = true
+				mu.Unlock()
+			}
+		})
+		for range workers {
+			r.work()
+		}
+		spec := wide(r.spec("rounded"))
+		spec.MetaBatch, spec.Results = 7, form
+		model := r.learn(spec)
+		stop()
+		mu.Lock()
+		defer mu.Unlock()
+		if len(sizes) != 1 || sizes[2*123_901] != (form.Form == "bf16") {
+			t.Errorf("sums of %v bytes", sizes)
+		}
+		return model
+	}
+	form := metatrain.ResultsSpec{Form: "bf16", ShardTasks: 2}
+	want := train(1, 0, form)
+	for _, c := range []struct{ workers, shard int }{{3, 0}, {2, 1}, {1, 8}} {
+		if found := train(c.workers, c.shard, form); found != want {
+			t.Errorf("%d workers, the operator's shards of %d: model %s, expected %s", c.workers, c.shard, found, want)
+		}
+	}
+	if train(1, 0, metatrain.ResultsSpec{}) == want {
+		t.Error("float32 leads to the same model: nothing was rounded")
 	}
 }

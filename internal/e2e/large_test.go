@@ -49,8 +49,8 @@ func TestG6_TenMillionParametersWithinTheWindow(t *testing.T) {
 	c.worker("--slots", "1")
 	c.worker("--slots", "1")
 	found := finished(t, c.command("train", spec, "--json").start(t))
-	if found.SHA256 != want.SHA256 {
-		t.Errorf("found base model %s, expected %s", found.SHA256, want.SHA256)
+	if found.SHA256 != want.SHA256 || found.Best != found.Steps { // else it would be theta_0's
+		t.Errorf("found base model %s of step %d, expected %s of step %d", found.SHA256, found.Best, want.SHA256, found.Steps)
 	}
 	peak := peakMemory(t, coordinator.pid())
 	t.Logf("the coordinator's resident memory came to %d MB, %.1f vectors", peak/1000, float64(peak)/vector)

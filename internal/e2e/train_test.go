@@ -21,6 +21,7 @@ type outcome struct {
 	Steps  int64  `json:"steps"`
 	Model  string `json:"model"`
 	SHA256 string `json:"sha256"`
+	Best   int64  `json:"best_step"`
 	Table  struct {
 		Rows []row `json:"rows"`
 	} `json:"table"`

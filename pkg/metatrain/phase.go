@@ -101,8 +101,11 @@ const (
 )
 
 // shardLevel sizes shards: every worker gets one, none is below leastShard of work, none needlessly above mostShard.
-// It never changes bits.
+// It never changes bits; where it would, the spec says it.
 func (m *Machine) shardLevel(r *run, kind Kind, tasks int) int {
+	if kind == Train && r.spec.rounds() {
+		return min(bits.Len(uint(r.spec.Results.ShardTasks))-1, RootLevel(tasks))
+	}
 	if tasks == 1 {
 		return 0
 	}

@@ -143,7 +143,7 @@ func (m *Machine) check(r *run, p *phase, res Result, payload []byte, into []flo
 		if res.Tasks == 0 {
 			want = 0
 		}
-		part.Vec, err = decodeFloats(payload, want, into)
+		part.Vec, err = r.spec.decodeSum(payload, want, into)
 	case Evaluate:
 		_, err = decodeTable(payload)
 	}

@@ -236,6 +236,7 @@ func (g *rig) result(worker string, l Lease) (Result, []byte) {
 	if bad >= 0 {
 		g.t.Fatalf("task %d of %+v is bad", bad, l.Work)
 	}
+	payload = g.plan.travels(res, l.Work, payload)
 	res.Worker, res.Lease, res.Work, res.Total, res.SHA256 = worker, l.ID, l.Work, len(payload), Digest(payload)
 	return res, payload
 }

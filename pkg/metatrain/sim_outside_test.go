@@ -103,6 +103,9 @@ func (w *world) sums(work Work, tasks int) []sum {
 			part := Partial{Metrics: slices.Clone(c.Metrics), Tasks: c.Tasks}
 			if work.Kind == Init || work.Kind == Train {
 				part.Vec, _ = DecodeFloats(c.payload, len(c.payload)/4)
+				if spec := w.planOf(work.Run).spec; work.Kind == Train && c.Tasks > 0 {
+					part.Vec, _ = spec.decodeSum(c.payload, w.planOf(work.Run).params, nil)
+				}
 			}
 			s.marks = append(s.marks, fmt.Sprintf("%d %d %s\n", c.Work.Node.Level, c.Work.Node.Index, c.mark()))
 			s.last = c

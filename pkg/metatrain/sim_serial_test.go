@@ -133,6 +133,40 @@ func (p *plan) compute(l Lease, machine string, theta, pooled []byte) (res Resul
 	return Result{Tasks: sum.Tasks, Metrics: sum.Metrics}, EncodeFloats(sum.Vec), -1
 }
 
+// travels gives the form in which the sum of a shard is sent.
+func (p *plan) travels(res Result, work Work, payload []byte) []byte {
+	if work.Kind != Train || res.Tasks == 0 || p.spec.Results.Form != "bf16" {
+		return payload
+	}
+	v, err := DecodeFloats(payload, p.params)
+	if err != nil {
+		panic(err)
+	}
+	return p.spec.EncodeSum(v)
+}
+
+// rounded sums the gradients of each shard and rounds them, where the spec says so.
+func (p *plan) rounded(grads [][]float64) (sums [][]float64) {
+	if p.spec.Results.Form != "bf16" {
+		return grads
+	}
+	for shard := range slices.Chunk(grads, p.spec.Results.ShardTasks) {
+		sum := slices.Clone(pairwise(slices.Clone(shard), true))
+		for i, x := range sum {
+			sum[i] = eightBits(x)
+		}
+		sums = append(sums, sum)
+	}
+	return sums
+}
+
+// eightBits rounds to 8 significant bits, to even, and at the lower end of float32 to multiples of its least.
+func eightBits(x float64) float64 {
+	_, e := math.Frexp(x)
+	quantum := math.Ldexp(1, max(e, -125)-8)
+	return math.RoundToEven(x/quantum) * quantum
+}
+
 func (p *plan) fails(k Work, machine string, task int) bool {
 	at := place(k.Kind, k.Track, k.Step)
 	if t, ok := p.bad[at]; ok && t == task {
@@ -201,7 +235,7 @@ func (p *plan) serialTrack(track int, decisions DecisionsRecord) []float32 {
 			grads = append(grads, widen(g))
 			n++
 		}
-		mean := pairwise(grads, true)
+		mean := pairwise(p.rounded(grads), true)
 		for i := range mean {
 			mean[i] = float64(float32(mean[i]) * (1 / float32(n)))
 		}

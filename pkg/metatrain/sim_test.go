@@ -165,6 +165,9 @@ func newPlan(w *world, i int) *plan {
 		Evaluation: EvaluationSpec{Table: rng.IntN(2) == 0, Pooled: rng.IntN(2) == 0},
 		OnBadTask:  "skip", StallSeconds: 12,
 	}
+	if w.seed%5 == 0 {
+		p.spec.Results = ResultsSpec{Form: "bf16", ShardTasks: 1 << (w.seed / 5 % 3)}
+	}
 	if rng.IntN(3) == 0 {
 		p.spec.Validation.Adapt, p.spec.Validation.Targets = []int{1, 5}, []float64{0.5, 2}
 	}

@@ -261,6 +261,7 @@ func (k *simWorker) finish(j *job, spend int64) {
 	if k.crooked > 0 && k.w.rng.Float64() < k.crooked {
 		payload = k.lie(&res, payload)
 	}
+	payload = p.travels(res, j.lease.Work, payload)
 	if k.liar && k.w.odds(0.15) {
 		payload = spoil(k.w, &res, payload)
 		k.w.spoilt[processOf(k.process(), k.id)] = true

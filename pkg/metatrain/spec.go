@@ -101,6 +101,8 @@ type RunSpec struct {
 	Bits string `json:"bits,omitempty"`
 	// Engine computes the run: "" or "lane", which keeps the contract, or another by name, which needs BitsAny.
 	Engine string `json:"engine,omitempty"`
+	// Results says in what form the sums of shards travel; zero is float32.
+	Results ResultsSpec `json:"results,omitzero"`
 	// Workers says what the run wants of workers. Outside the digest.
 	Workers WorkersSpec `json:"workers,omitzero"`
 	// StallSeconds ends a run that folds no result for so long (G5). Outside the digest.
@@ -198,6 +200,7 @@ func (s *RunSpec) Validate() error {
 	if c := s.Workers.Class; c != "" && !nameForm.MatchString(c) {
 		bad("workers.class", fmt.Sprintf("%q", c), "a name, such as cpu or gpu")
 	}
+	s.Results.validate(bad)
 	count("workers.weight", int64(s.Workers.Weight), 0, maxWeight)
 	if s.Data != "" && !digestForm.MatchString(s.Data) {
 		bad("data", fmt.Sprintf("%q", s.Data), "a SHA-256 in hex")

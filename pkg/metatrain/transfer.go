@@ -73,7 +73,7 @@ func (m *Machine) offered(req uint64, res Result, payload []byte) {
 // admitted begins a transfer that there is room for.
 func (m *Machine) admitted(r *run, res Result) *transfer {
 	t := &transfer{worker: res.Worker, sha256: res.SHA256, ahead: map[int]int{}, seen: m.clock.Mono}
-	if res.Work.Kind == Train {
+	if res.Work.Kind == Train && !r.spec.rounds() {
 		if t.vec = r.unspare(); len(t.vec) != res.Total/4 {
 			t.vec = make([]float32, res.Total/4)
 		}
@@ -227,7 +227,8 @@ func (m *Machine) checkHead(r *run, p *phase, res Result) error {
 	case p.work.Kind == Init || p.work.Kind == Evaluate:
 		most = maxWhole
 	case p.work.Kind == Train && res.Tasks > 0:
-		least, most = len(p.theta), len(p.theta)
+		least = r.spec.sumBytes(len(p.theta) / 4)
+		most = least
 	}
 	if res.Total < least || res.Total > most {
 		return fmt.Errorf("%d bytes announced, expected %d to %d", res.Total, least, most)

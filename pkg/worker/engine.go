@@ -252,7 +252,7 @@ func (e *engine) train(j *job) error {
 	if err != nil {
 		return err
 	}
-	j.payload = metatrain.EncodeFloats(sum.Vec)
+	j.payload = e.spec.EncodeSum(sum.Vec)
 	if sum.Vec != nil {
 		e.free = append(e.free, sum.Vec)
 	}

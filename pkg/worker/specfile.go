@@ -33,6 +33,7 @@ type SpecFile struct {
 	Audit      float64                  `json:"audit,omitempty" default:"0" min:"0" max:"1" unit:"share" why:"of all work, computed again by a worker of another process: one that answers wrongly is found out, and what it gave is undone; needs three processes to say who is wrong; 0 = never. Bits stay the same"`
 	Bits       string                   `json:"bits,omitempty" default:"contract" enum:"contract|any" why:"any: workers that declare bits none, such as python/worker.py, count too; the same spec need not give the same model then"`
 	Engine     string                   `json:"engine,omitempty" default:"lane" why:"lane: our own kernels, the same bits everywhere; gorgonia: symbolic differentiation, for graphs of one's own and as a reference, slower and with bits: any only"`
+	Results    metatrain.ResultsSpec    `json:"results,omitempty"`
 	Workers    metatrain.WorkersSpec    `json:"workers,omitempty"`
 	Stall      int64                    `json:"stall_seconds" default:"900" min:"1" max:"10000000" unit:"seconds" why:"a run that folds no result for so long is paused, with the reason"`
 }
@@ -105,7 +106,7 @@ func (k Kinds) decode(doc *strictyaml.Doc) (spec metatrain.RunSpec, paths []stri
 	spec = metatrain.RunSpec{
 		Name: s.Name, Seed: s.Seed, Contract: metatrain.Contract, Inner: s.Inner, Outer: s.Outer, Optimizer: s.Optimizer,
 		MetaBatch: s.MetaBatch, Steps: s.Steps, Checkpoint: s.Checkpoint, Validation: s.Validation, Evaluation: s.Evaluation,
-		OnBadTask: s.OnBadTask, Audit: s.Audit, StallSeconds: s.Stall,
+		OnBadTask: s.OnBadTask, Audit: s.Audit, Results: s.Results.Stored(), StallSeconds: s.Stall,
 	}
 	if spec.Workers = s.Workers; s.Workers.Weight == 1 { // likewise
 		spec.Workers.Weight = 0
