@@ -74,6 +74,9 @@ func position(s metatrain.RunStatus) int64 { return int64(s.Track)*s.Steps + s.S
 
 func (p *progress) print(s metatrain.RunStatus) {
 	what := string(s.Phase)
+	if a := s.Audits; what == "" && a != nil && a.Outstanding > 0 {
+		what = "audits"
+	}
 	if s.Track == 1 && s.Tracks == 2 {
 		what = "pooled " + what
 	}
@@ -87,6 +90,9 @@ func (p *progress) print(s metatrain.RunStatus) {
 	line += p.left(s)
 	if s.Workers == 0 {
 		line += "  waiting for a worker"
+	}
+	if s.Audits != nil && s.Audits.Disputed > 0 {
+		line += "  workers disagree: a third process is to say who is wrong"
 	}
 	if s.Note != "" {
 		line += "  (" + s.Note + ")"

@@ -58,3 +58,15 @@ func TestTrainSaysThatItDidNotImprove(t *testing.T) {
 		t.Errorf("found %+v and %q of a run that improved", out, errs)
 	}
 }
+
+// Who follows a run sees that it waits for audits, and that workers disagree.
+func TestProgressTellsOfAudits(t *testing.T) {
+	var out bytes.Buffer
+	p := newProgress(&out)
+	p.see(metatrain.RunStatus{State: metatrain.Active, Steps: 600, Tracks: 1, Workers: 2, Audits: &metatrain.Audits{Outstanding: 2, Disputed: 1}})
+	for _, want := range []string{"audits ", "workers disagree: a third process"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("found %q, expected it to say %q", out.String(), want)
+		}
+	}
+}

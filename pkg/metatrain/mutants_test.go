@@ -204,6 +204,8 @@ var mutants = []mutant{
 		".Global(spec) >= step", ".Global(spec) > 1<<40"},
 	{"a skip forgets the rewinds", "fault.go",
 		"\t\tnext = r.decisions.val\n", ""},
+	{"a run ends though it is to go back", "publish.go",
+		"if r.life != life || r.accusing {", "if r.life != life {"},
 	{"audits of results of any bits", "spec.go",
 		"case s.Audit > 0 && s.OutsideG1():", "case false:"},
 	{"nobody looks for late shards", "poll.go",

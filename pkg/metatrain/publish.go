@@ -135,7 +135,7 @@ func (m *Machine) finish(r *run, v VersionRecord) {
 	life := r.life
 	m.enqueue(func() (Txn, bool) {
 		c := m.versionsOf(r.spec.Name)
-		if r.life != life {
+		if r.life != life || r.accusing { // the latter: it goes back, for somebody found out since by another run
 			return Txn{}, false
 		}
 		versions.Versions = append([]VersionRecord(nil), c.val.Versions...)

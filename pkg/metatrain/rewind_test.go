@@ -178,6 +178,37 @@ func TestG3_SaveOfBeforeARewindCountsNoMore(t *testing.T) {
 	g.honest()
 }
 
+// A run whose version is all written does not end while it is about to go back for somebody whom another run found out.
+func TestG1_RunThatIsToGoBackDoesNotEnd(t *testing.T) {
+	g := audited(t, Config{}, rarely)
+	g.together(g.at(Train, 3), "a", "b")
+	for i := 0; g.run().phase != nil; i++ {
+		w := []string{"a", "b"}[i%2]
+		g.right(w, g.lease(w))
+	}
+	for len(g.puts) == 0 || !strings.HasSuffix(g.puts[0].Key, "manifest.json") {
+		switch {
+		case len(g.puts) > 0:
+			g.put()
+		case len(g.commits) > 0:
+			g.commit()
+		default:
+			t.Fatalf("no manifest is written; the run is %s", g.state())
+		}
+	}
+	g.m.accuse(g.run(), &audit{again: &phase{tasks: 1}}, []vote{{"b", "b", "wrong"}})
+	g.step(Tick{})
+	g.put()
+	g.settle()
+	if d := g.decisions(); g.state() != Active || len(d.Rewinds) != 1 {
+		t.Fatalf("the run is %s after rewinds %v, expected it to go back", g.state(), d.Rewinds)
+	}
+	g.together(g.over, "a", "c")
+	if !g.over() {
+		t.Errorf("the run is %s", g.state())
+	}
+}
+
 // A quarantine is lifted by either name, and then the process works as others do.
 func TestQuarantineIsLifted(t *testing.T) {
 	g := caughtOut(t)
