@@ -31,18 +31,21 @@ type telling struct {
 // tellAgain is when the log hears again of what has not changed.
 const tellAgain = time.Hour
 
+// soon is when it looks for the second time: what starts together is there by then.
+const soon = 20 * time.Second
+
 // Run looks until ctx ends.
 func (w *Watch) Run(ctx context.Context) {
 	if w.Every == 0 {
 		w.Every = 5 * time.Minute
 	}
 	w.told = map[string]telling{}
-	for {
+	for wait := min(w.Every, soon); ; wait = w.Every {
 		w.tell(w.look(ctx))
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(w.Every):
+		case <-time.After(wait):
 		}
 	}
 }

@@ -14,7 +14,8 @@ import (
 // prefix, it is named to both logs.
 func TestG4_SecondClusterIsNamed(t *testing.T) {
 	c := newCluster(t)
-	first := c.coordinator("--id", "first")
+	lease := []string{"--lease", "20s"} // a busy machine ends no leadership
+	first := c.coordinator(append(lease, "--id", "first")...)
 	first.await("leadership", func() bool { return leading(first) })
 
 	own := testservers.Etcd(t)
@@ -35,9 +36,9 @@ func TestG4_SecondClusterIsNamed(t *testing.T) {
 	}
 	says(t, stdout+stderr, "cluster", "another cluster uses this store")
 
-	apart := c.coordinator(append(theirs, "--id", "apart", "--s3", c.s3.URL+"/"+bucket+"/apart")...)
+	apart := c.coordinator(append(append(theirs, lease...), "--id", "apart", "--s3", c.s3.URL+"/"+bucket+"/apart")...)
 	apart.await("leadership", func() bool { return leading(apart) })
-	late := c.coordinator("--id", "late") // of the first cluster: each looks when it starts
+	late := c.coordinator(append(lease, "--id", "late")...) // of the first cluster: each looks when it starts
 	late.await("word of two clusters", func() bool {
 		log := read(late.stderr)
 		return strings.Contains(log, "two clusters share it") && strings.Contains(log, "first") && strings.Contains(log, "apart")
