@@ -266,12 +266,13 @@ func TestG5_AnnouncementsThatWaitAreAnswered(t *testing.T) {
 	}
 
 	g, ls = begin()
-	higher, lower := g.announce("g", ls[6]), g.announce("f", ls[5])
+	g.announce("g", ls[6])
+	g.announce("f", ls[5])
 	for range 3 {
 		g.wait(300)
 		alive(g, ls, "a")
 	}
-	higher, lower = g.announce("g", ls[6]), g.announce("f", ls[5])
+	higher, lower := g.announce("g", ls[6]), g.announce("f", ls[5])
 	g.wait(500)
 	alive(g, ls, "a")
 	g.wait(200)
