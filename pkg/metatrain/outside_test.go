@@ -192,3 +192,33 @@ func TestUnable_TheWorkGoesToOthersAndNobodyIsAtFault(t *testing.T) {
 		t.Error("old got a lease after all")
 	}
 }
+
+// A number is bound to its content: the next leader, which came to another model, leaves it to the writes of the last one
+// that are still on their way, and takes a number of its own (G3).
+func TestBitsAny_ANumberHasOneContent(t *testing.T) {
+	g := atPublication(t, anyBits)
+	for len(g.versions()) == 0 {
+		if len(g.puts) > 0 {
+			g.put()
+		} else {
+			g.commit()
+		}
+	}
+	for key := range g.objects {
+		if strings.Contains(key, "/ckpt/") { // the next leader begins anew
+			delete(g.objects, key)
+		}
+	}
+	delete(g.keys, pointerKey(g.plan.id))
+	g.plan.spec.Seed++ // and its workers give other results
+	g.lead(Config{}, 8)
+	g.finish()
+	if v := g.versions(); len(v) != 1 || v[0].N != 2 || !v[0].Published {
+		t.Errorf("%+v, expected the second number", v)
+	}
+	for key := range g.objects {
+		if strings.HasPrefix(key, "models/base/1/") {
+			t.Errorf("%s is written under the first one's number", key)
+		}
+	}
+}
