@@ -279,7 +279,8 @@ func spoil(w *world, res *Result, payload []byte) []byte {
 	kind, spoilt := w.upTo(4), slices.Clone(payload)
 	switch {
 	case kind == 0 && len(payload) >= 4 && res.Work.Kind != Evaluate:
-		copy(spoilt, []byte{0, 0, 0xc0, 0x7f}) // NaN
+		own := Digest([]byte(res.Worker))                // as with lies: no audit finds those out that answer alike
+		copy(spoilt, []byte{own[0], own[1], 0xc0, 0x7f}) // NaN
 	case kind == 1 && len(payload) >= 8 && res.Work.Kind == Train:
 		spoilt = spoilt[:len(spoilt)-4]
 	case kind == 2 && len(payload) > 0:
