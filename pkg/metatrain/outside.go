@@ -123,6 +123,7 @@ func (r *run) content(files map[string][]byte) string {
 		return ""
 	}
 	line := append([]byte(r.state.Results), mustJSON(r.decisions.val.Rewinds)...)
+	line = fmt.Appendf(line, " %v %v", r.state.BestSteps, r.state.BestScores) // the manifest holds them
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		line = fmt.Appendf(line, "\n%s %s", name, Digest(files[name]))
 	}
