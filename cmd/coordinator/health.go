@@ -8,7 +8,6 @@ import (
 
 	"github.com/warmstart-ml/warmstart/internal/backends"
 	"github.com/warmstart-ml/warmstart/internal/wiring"
-	"github.com/warmstart-ml/warmstart/pkg/client"
 )
 
 // healthWithin bounds `coordinator health`: shorter than what a container's health check allows.
@@ -27,16 +26,11 @@ func health(ctx context.Context, common *wiring.Common, nats *wiring.NATS, etcd 
 		return err
 	}
 	defer state.Close()
-	bus, err := nats.Connect(ctx, common, "health of coordinator", log)
+	c, end, err := nats.Client(ctx, common, "health of coordinator", log)
 	if err != nil {
 		return err
 	}
-	defer bus.Close()
-	c, err := client.New(bus, common.Prefix, log)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	defer end()
 	if _, _, err := c.Runs(ctx, ""); err != nil {
 		return fmt.Errorf("ask the leader: %w", err)
 	}

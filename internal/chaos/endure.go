@@ -180,12 +180,7 @@ func (f *fleet) trainToEnd(ctx context.Context, name string, steps int64) (outco
 	if err != nil {
 		return outcome{}, err
 	}
-	defer p.Kill()
-	code, err := p.Wait(ctx)
-	if err != nil {
-		return outcome{}, err
-	}
-	return readOutcome(p, code)
+	return ended(ctx, p)
 }
 
 // reference trains the same on the embedded stack of one machine.
@@ -200,6 +195,11 @@ func (f *fleet) reference(ctx context.Context, steps int64) (outcome, error) {
 	if _, err := p.Launch(); err != nil {
 		return outcome{}, err
 	}
+	return ended(ctx, p)
+}
+
+// ended waits for a training's end, and reads how it came out; one that is not over with ctx is killed.
+func ended(ctx context.Context, p *testservers.Process) (outcome, error) {
 	defer p.Kill()
 	code, err := p.Wait(ctx)
 	if err != nil {

@@ -179,16 +179,11 @@ func embeddedWorker(ctx context.Context, env *environment, args []string) error 
 	if err != nil {
 		return err
 	}
-	bus, err := c.nats.Connect(ctx, &c.common, fmt.Sprintf("worker/%d", os.Getpid()), log)
+	cl, end, err := c.nats.Client(ctx, &c.common, fmt.Sprintf("worker/%d", os.Getpid()), log)
 	if err != nil {
 		return err
 	}
-	defer bus.Close()
-	cl, err := client.New(bus, c.common.Prefix, log)
-	if err != nil {
-		return err
-	}
-	defer cl.Close()
+	defer end()
 	memory.Limit()
 	return worker.Run(ctx, worker.Config{Log: log, Memory: memory}, cl, env.kinds)
 }

@@ -238,27 +238,21 @@ func openCluster(ctx context.Context, common *wiring.Common, nats *wiring.NATS) 
 		return nil, err
 	}
 	host, _ := os.Hostname()
-	bus, err := nats.Connect(ctx, common, fmt.Sprintf("warmstart %s/%d", host, os.Getpid()), log)
+	c, end, err := nats.Client(ctx, common, fmt.Sprintf("warmstart %s/%d", host, os.Getpid()), log)
 	if err != nil {
-		return nil, err
-	}
-	c, err := client.New(bus, common.Prefix, log)
-	if err != nil {
-		bus.Close()
 		return nil, err
 	}
 	c.User = os.Getenv("USER")
 	wait, cancel := context.WithTimeout(ctx, common.Wait)
 	defer cancel()
 	if _, _, err := c.Runs(wait, ""); err != nil {
-		c.Close()
-		bus.Close()
+		end()
 		return nil, fmt.Errorf("reach the cluster: %w", err)
 	}
 	return &site{
 		client: c, getter: c,
 		place: func(model string, n int64) string { return fmt.Sprintf("%s:%d", model, n) },
 		alone: func(context.Context, string) error { return nil },
-		close: func() { c.Close(); bus.Close() },
+		close: end,
 	}, nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/warmstart-ml/warmstart/internal/natsbus"
+	"github.com/warmstart-ml/warmstart/pkg/client"
 )
 
 // Common are the flags of every program.
@@ -55,4 +56,17 @@ func (n *NATS) Connect(ctx context.Context, c *Common, name string, log *slog.Lo
 		Reconnected: func(addr string, outage time.Duration) { log.Info("NATS is back", "addr", addr, "after", outage) },
 		Failed:      func(err error) { log.Warn("NATS", "err", err) },
 	})
+}
+
+// Client reaches NATS as Connect does, and speaks to whoever leads there. end closes both.
+func (n *NATS) Client(ctx context.Context, c *Common, name string, log *slog.Logger) (cl *client.Client, end func(), err error) {
+	bus, err := n.Connect(ctx, c, name, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cl, err = client.New(bus, c.Prefix, log); err != nil {
+		bus.Close()
+		return nil, nil, err
+	}
+	return cl, func() { cl.Close(); bus.Close() }, nil
 }

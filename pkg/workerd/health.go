@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/warmstart-ml/warmstart/internal/wiring"
-	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
@@ -20,16 +19,11 @@ func health(ctx context.Context, common *wiring.Common, nats *wiring.NATS, host 
 	defer cancel()
 	common.Wait = healthWithin
 	log := slog.New(slog.DiscardHandler)
-	bus, err := nats.Connect(ctx, common, "health of worker "+host, log)
+	c, end, err := nats.Client(ctx, common, "health of worker "+host, log)
 	if err != nil {
 		return err
 	}
-	defer bus.Close()
-	c, err := client.New(bus, common.Prefix, log)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	defer end()
 	_, workers, err := c.Runs(ctx, "")
 	if err != nil {
 		return fmt.Errorf("ask the leader: %w", err)

@@ -19,7 +19,6 @@ import (
 	"github.com/warmstart-ml/warmstart/internal/gorgoniaengine"
 	"github.com/warmstart-ml/warmstart/internal/settings"
 	"github.com/warmstart-ml/warmstart/internal/wiring"
-	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/worker"
 )
 
@@ -73,16 +72,11 @@ func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 	}
 	defer stop()
 	memory.Limit()
-	bus, err := nats.Connect(ctx, &common, fmt.Sprintf("worker %s/%d", host, os.Getpid()), log)
+	c, end, err := nats.Client(ctx, &common, fmt.Sprintf("worker %s/%d", host, os.Getpid()), log)
 	if err != nil {
 		return err
 	}
-	defer bus.Close()
-	c, err := client.New(bus, common.Prefix, log)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
+	defer end()
 	return worker.RunSlots(context.WithoutCancel(ctx), worker.Config{
 		Host: host, Class: *class, Memory: memory / worker.Bytes(*slots), Leave: ctx.Done(), Grace: *grace, Log: log,
 	}, *slots, c, gorgoniaengine.With(kinds))
