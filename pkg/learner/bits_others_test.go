@@ -20,7 +20,7 @@ func TestG1_OtherLearnersBits(t *testing.T) {
 	for _, net := range []nn.Config{{Name: "mlp", Hidden: []int{40, 40}}, {Name: "mlp", Hidden: []int{24, 7}, Activation: "tanh", Skip: true}, {Name: "mlp", Hidden: []int{300}, Skip: true}} {
 		for _, c := range []Config{
 			{Name: "reptile", Steps: 3, Rate: 0.002}, {Name: "reptile", Steps: 2, Rate: 0.002, Beta1: 0.9, Beta2: 0.99},
-			{Name: "reptile", Steps: 3, Rate: 0.002, InnerOptimizer: "sgd"},
+			{Name: "reptile", Steps: 3, Rate: 0.002, InnerOptimizer: "sgd"}, {Name: "reptile", Steps: 4, Rate: 0.002, InnerBatch: 2},
 			{Name: "imaml", Steps: 3, Rate: 0.002}, {Name: "imaml", Steps: 2, Rate: 0.002, Lambda: 0.5, CGSteps: 3, ZeroWeight: 0.5},
 		} {
 			lines = append(lines, fmt.Sprintf("%v %s skip=%v %s %d %s %s", net.Hidden, net.Activation, net.Skip, c.Name, c.Steps, c.InnerOptimizer, digest(t, c, net)))

@@ -84,6 +84,9 @@ type Config struct {
 	Scale float32 `yaml:"scale,omitempty" json:"scale,omitempty"`
 	// InnerOptimizer takes reptile's inner steps: adam (where empty) or sgd.
 	InnerOptimizer string `yaml:"inner_optimizer,omitempty" json:"inner_optimizer,omitempty"`
+	// InnerBatch is how many support samples each of reptile's inner steps sees, in
+	// turns; 0 is all of them.
+	InnerBatch int `yaml:"inner_batch,omitempty" json:"inner_batch,omitempty"`
 	// Beta1 is the decay of the first moment of reptile's inner Adam, below 1; 0,
 	// none, is what its authors use: momentum would mix the tasks' directions.
 	Beta1 float32 `yaml:"beta1,omitempty" json:"beta1,omitempty"`

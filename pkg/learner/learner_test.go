@@ -178,6 +178,8 @@ func TestG7_ConfigNamesWhatIsWrong(t *testing.T) {
 		{Config{Name: "reptile", ZeroWeight: 1}, "zero_weight: set for reptile"},
 		{Config{Name: "reptile", InnerOptimizer: "rmsprop"}, `inner_optimizer: unknown "rmsprop", expected adam or sgd`},
 		{Config{Name: "reptile", InnerOptimizer: "sgd", Beta2: 0.9}, "beta1, beta2: 0 and 0.9 with inner_optimizer sgd"},
+		{Config{Name: "reptile", InnerBatch: -1}, "inner_batch: -1, expected 0 or above"},
+		{Config{Name: "maml", InnerBatch: 2}, "inner_batch: set for maml, expected only with reptile"},
 		{Config{Name: "reptile", Beta1: 1}, "beta1: 1, expected 0 to below 1"},
 		{Config{Name: "reptile", Beta2: float32(math.NaN())}, "beta2: NaN, expected 0 to below 1"},
 		{Config{Name: "maml", InnerOptimizer: "adam"}, "inner_optimizer: set for maml, expected only with reptile"},

@@ -122,6 +122,8 @@ func (d drawing) learner() (c Config, out int, classes bool) {
 		c.InnerOptimizer = "sgd"
 	case c.Name == "reptile" && d.once(2):
 		c.Beta1 = 0.5
+	case c.Name == "reptile":
+		c.InnerBatch = 2
 	}
 	return c, out, classes
 }

@@ -18,15 +18,18 @@ import (
 // rate e*rate moves theta by the paper's e*(theta_K - theta); Adam outside takes
 // it like any other gradient.
 //
-// Each step sees the whole support, not a mini-batch of it, and Adam starts each
-// task with moments of zero, so that a task's gradient depends on nothing but
-// theta and the task; the authors' code keeps the second moments from task to
-// task. The query serves the reported loss alone, and a task without a support
+// With InnerBatch each step sees a part of the support, the parts taking turns:
+// what the gradients of unlike samples agree on is what Reptile learns (section
+// 5). The authors shuffle the samples before; here their order says which part
+// they are in. Adam starts each task with moments of zero, so that a task's gradient
+// depends on nothing but theta and the task; the authors' code keeps the second
+// moments from task to task. The query serves the reported loss alone, and a task without a support
 // has a gradient of zero. Tracked statistics are no part of the way: see tracked.
 // Memory: 4 copies of the parameters, the gradient included; SGD 3.
 type reptile[T kernel.Float] struct {
 	base[T]
 	support inner[T]
+	part    Batch[T]
 	step    optimizer[T]
 	stats   tracked[T]
 	at, g   []T
@@ -69,12 +72,45 @@ func (r *reptile[T]) descend(theta []T, s *Batch[T], steps int) int {
 	}
 	r.step.reset()
 	for k := range steps {
-		r.support.gradient(r.at, k, s, r.g)
+		r.support.gradient(r.at, k, r.seen(s, k), r.g)
 		r.stats.take(r.g, 0)
 		r.step.step(r.at, r.g)
 	}
 	return steps
 }
+
+// seen is what step k sees of s: all of it, or of the fewest parts of at most
+// InnerBatch samples part k modulo their number, to which every so manieth sample
+// belongs. Weights are scaled by the inverse of the part's share of the samples.
+func (r *reptile[T]) seen(s *Batch[T], k int) *Batch[T] {
+	parts := r.config.parts(s.N)
+	if parts == 1 {
+		return s
+	}
+	p, in, out := &r.part, len(s.X)/s.N, len(s.Y)/s.N
+	k %= parts
+	p.N = share(s.N, parts, k)
+	p.X, p.Y, p.W = room(p.X, p.N*in), room(p.Y, p.N*out), room(p.W, p.N)
+	scale := T(s.N) / T(p.N)
+	for i := range p.N {
+		from := k + i*parts
+		copy(p.X[i*in:][:in], s.X[from*in:])
+		copy(p.Y[i*out:][:out], s.Y[from*out:])
+		p.W[i] = scale * s.W[from]
+	}
+	return p
+}
+
+// parts is how many parts the n samples of a support are seen in.
+func (c Config) parts(n int) int {
+	if c.InnerBatch == 0 || n <= c.InnerBatch {
+		return 1
+	}
+	return (n + c.InnerBatch - 1) / c.InnerBatch
+}
+
+// share is how many of n samples are in part k of parts.
+func share(n, parts, k int) int { return (n - k + parts - 1) / parts }
 
 func (r *reptile[T]) Adapt(theta []T, support *Batch[T], steps int) (*Predictor[T], error) {
 	if len(theta) != r.size {

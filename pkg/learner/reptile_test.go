@@ -89,6 +89,47 @@ func TestReptileAdamByHand(t *testing.T) {
 	}
 }
 
+// Five samples in batches of two are three parts, of samples 0 and 3, 1 and 4, and 2 alone, which take turns; a step on a
+// part is one of plain SGD on it as a support of its own, of the same weight in all.
+func TestReptileStepsTakeTurnsOfTheSupport(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 5))
+	l, task := setup[float64](t, r, Config{Name: "reptile", InnerOptimizer: "sgd", InnerBatch: 2, Steps: 4, Rate: 0.05}, tanhNet, 2, 2, 5)
+	theta, grad := start(r, l), make([]float64, l.NumParams())
+	if _, err := l.Gradient(theta, &task, grad); err != nil {
+		t.Fatal(err)
+	}
+	m, _ := nn.Build(tanhNet, nn.Flat(2, 2))
+	pooled, _ := New[float64](Config{Name: "pooled"}, m)
+	at, g, s := append([]float64(nil), theta...), make([]float64, len(theta)), task.Support
+	for _, rows := range [][]int{{0, 3}, {1, 4}, {2}, {0, 3}} {
+		part := Batch[float64]{N: len(rows)}
+		for _, i := range rows {
+			part.X, part.Y = append(part.X, s.X[2*i:2*i+2]...), append(part.Y, s.Y[2*i:2*i+2]...)
+			part.W = append(part.W, s.W[i]*5/float64(len(rows)))
+		}
+		if _, err := pooled.Gradient(at, &Task[float64]{Query: part}, g); err != nil {
+			t.Fatal(err)
+		}
+		for i := range at {
+			at[i] -= float64(float32(0.05)) * g[i]
+		}
+	}
+	way := make([]float64, len(theta))
+	for i := range way {
+		way[i] = (theta[i] - at[i]) / float64(float32(0.05))
+	}
+	if d := distance(grad, way); d > 1e-12 {
+		t.Errorf("relative distance %g from steps on each part by hand", d)
+	}
+	p, err := l.Adapt(theta, &task.Support, 4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := distance(p.Theta(), at); d > 1e-12 {
+		t.Errorf("adapting ends at a relative distance of %g from it", d)
+	}
+}
+
 func TestReptileWithoutSupportGoesNowhere(t *testing.T) {
 	l, theta, task := line(t, Config{Name: "reptile"})
 	task.Support.N = 0

@@ -24,6 +24,11 @@ func (c Config) ownCopies() int {
 func Bytes(c Config, m *nn.Model, support, query int) int {
 	c = c.withDefaults()
 	p, head, f := m.NumParams(), m.Head().Hi-m.Head().Lo, m.Features()+1
+	samples := 0
+	if c.parts(support) > 1 {
+		support = c.InnerBatch
+		samples = support * (m.In() + m.Out() + 1)
+	}
 	curved := c.Descends() && c.Name != "fomaml" && c.Name != "reptile" && c.Name != "anil"
 	atQuery, shared := m.TapeSize(query, false)
 	atSupport, sharedToo := m.TapeSize(support, curved)
@@ -33,7 +38,7 @@ func Bytes(c Config, m *nn.Model, support, query int) int {
 	case "anil":
 		n = both + p + (2*c.Steps+3)*head
 	case "reptile":
-		n = both + 2*p
+		n = both + samples + 2*p
 		if c.InnerOptimizer != "sgd" {
 			n += p
 		}

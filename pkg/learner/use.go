@@ -21,6 +21,7 @@ func (c Config) checkUse() error {
 		users []string
 	}{
 		{"inner_optimizer", c.InnerOptimizer != "", []string{"reptile"}},
+		{"inner_batch", c.InnerBatch != 0, []string{"reptile"}},
 		{"beta1", c.Beta1 != 0, []string{"reptile"}},
 		{"beta2", c.Beta2 != 0, []string{"reptile"}},
 		{"lambda", c.Lambda != 0, []string{"imaml"}},
@@ -60,6 +61,9 @@ func (c Config) checkUse() error {
 func (c Config) checkRanges() error {
 	if c.InnerOptimizer != "" && c.InnerOptimizer != "adam" && c.InnerOptimizer != "sgd" {
 		return fmt.Errorf("inner_optimizer: unknown %q, expected adam or sgd", c.InnerOptimizer)
+	}
+	if c.InnerBatch < 0 {
+		return fmt.Errorf("inner_batch: %d, expected 0 or above", c.InnerBatch)
 	}
 	if c.InnerOptimizer == "sgd" && (c.Beta1 != 0 || c.Beta2 != 0) {
 		return fmt.Errorf("beta1, beta2: %v and %v with inner_optimizer sgd, expected only with adam; leave them out", c.Beta1, c.Beta2)

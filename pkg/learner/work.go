@@ -12,8 +12,8 @@ import "github.com/warmstart-ml/warmstart/internal/kernel"
 //	backward from the head's inputs    (F - H) + (G - H)
 //
 // The MAML family and reptile take all that apply over the support at each of K
-// inner steps (first order, reptile: the first two), and the first two over the
-// query for each weighted loss. imaml takes the first two at each step and once
+// inner steps (first order, reptile: the first two, reptile over what each step
+// sees of it), and the first two over the query for each weighted loss. imaml takes the first two at each step and once
 // at the end, the R-passes at each of its iterations, as if none ended early. anil
 // takes one pass of the body for support and query, and products of the head: two
 // at a step, four more for its curvature, three for each query loss. protonet takes
@@ -26,8 +26,7 @@ func Work[T kernel.Float](l Learner[T], task *Task[T]) (flops float64, ok bool) 
 	case *anil[T]:
 		return l.work(task), true
 	case *reptile[T]:
-		c, n := l.passes(), task.counts()
-		return 2 * c.gradient() * (n.steps(l.config.Steps)*n.support + n.query), true
+		return 2 * l.passes().gradient() * float64(l.config.seen(task.Support.N)+task.Query.N), true
 	case *imaml[T]:
 		return l.work(task), true
 	case *protonet[T]:
@@ -55,6 +54,18 @@ func (p passes) body() float64     { return p.f - p.h + max(p.g-p.h, 0) }
 type counts struct{ support, query float64 }
 
 func (t *Task[T]) counts() counts { return counts{float64(t.Support.N), float64(t.Query.N)} }
+
+// seen is how many samples reptile's inner steps see together, of a support of n.
+func (c Config) seen(n int) (sum int) {
+	if n == 0 {
+		return 0
+	}
+	parts := c.parts(n)
+	for k := range c.Steps {
+		sum += share(n, parts, k%parts)
+	}
+	return sum
+}
 
 // steps is how many of k inner steps are taken.
 func (n counts) steps(k int) float64 {

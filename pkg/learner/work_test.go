@@ -28,6 +28,7 @@ func TestWorkByHand(t *testing.T) {
 		{"first order", Config{Name: "fomaml", Steps: 3}, 3*5*gradient + 7*gradient, 7 * gradient},
 		{"pooled", Config{Name: "pooled"}, 7 * gradient, 7 * gradient},
 		{"reptile", Config{Name: "reptile", Steps: 3}, 3*5*gradient + 7*gradient, 7 * gradient},
+		{"reptile by parts", Config{Name: "reptile", Steps: 4, InnerBatch: 2}, (2+2+1+2)*gradient + 7*gradient, 7 * gradient},
 		{"imaml", Config{Name: "imaml", Steps: 3, CGSteps: 2}, 4*5*gradient + 2*5*product + 7*gradient, 7 * gradient},
 		{"imaml with a loss before any step", Config{Name: "imaml", Steps: 3, CGSteps: 2, ZeroWeight: 1}, 4*5*gradient + 2*5*product + 2*7*gradient, 2 * 7 * gradient},
 		// Forward, and for the body backward; outputs and head at each step; outputs,

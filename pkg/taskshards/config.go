@@ -22,7 +22,7 @@ type Config struct {
 	Shots []int `yaml:"shots,flow" json:"shots"`
 
 	// TestShots is that set for tasks of the validation and test splits, of
-	// sinusoid. Empty: Shots.
+	// sinusoid and omniglot. Empty: Shots.
 	TestShots []int `yaml:"test_shots,flow,omitempty" json:"test_shots,omitempty"`
 
 	// Query is the number of query samples of a task; for load and arrays the
@@ -192,6 +192,19 @@ const (
 	DefaultActive = 0.5
 )
 
+// ShotsOf is what the number of support samples of a split's tasks is drawn from.
+func (c Config) ShotsOf(split Split) []int {
+	if split != Train && len(c.TestShots) > 0 {
+		return c.TestShots
+	}
+	return c.Shots
+}
+
+// shotsBySplit is ShotsOf for each.
+func (c Config) shotsBySplit() [3][]int {
+	return [3][]int{Train: c.ShotsOf(Train), Validate: c.ShotsOf(Validate), Test: c.ShotsOf(Test)}
+}
+
 // Bounds of what a configuration may ask for: enough for any use, small enough
 // that a slip of the pen does not fill the memory.
 const (
@@ -243,6 +256,9 @@ func (c Config) validateOmniglot() error {
 	}
 	for _, k := range c.Shots {
 		checks = append(checks, inRange("shots", k, 1, most))
+	}
+	for _, k := range c.TestShots {
+		checks = append(checks, inRange("test_shots", k, 1, most))
 	}
 	return firstOf(checks)
 }

@@ -31,8 +31,8 @@ type CharactersConfig struct {
 type Omniglot struct {
 	set       *ImageSet
 	ways      int
-	shots     []int
-	query     int // 0: as many as shots
+	shots     [3][]int // by split
+	query     int      // 0: as many as shots
 	rotations int
 	ink       [256]float32 // value of a level
 	domains   [3]string
@@ -53,7 +53,7 @@ func NewOmniglot(c Config, ds *DataSet) (*Omniglot, error) {
 	if set.Size != c.Size {
 		return nil, fmt.Errorf("build family omniglot: found images of %d by %d pixels, expected %d by %d (family.size)", set.Size, set.Size, c.Size, c.Size)
 	}
-	f := &Omniglot{set: set, ways: c.Ways, shots: c.Shots, query: c.Query, rotations: 1, domains: domains("omniglot")}
+	f := &Omniglot{set: set, ways: c.Ways, shots: c.shotsBySplit(), query: c.Query, rotations: 1, domains: domains("omniglot")}
 	if c.Rotations {
 		f.rotations = 4
 	}
@@ -88,7 +88,11 @@ func (f *Omniglot) divide(c CharactersConfig) error {
 			return fmt.Errorf("found %d characters to %v on, expected %d or more for tasks of %d ways", n, Split(s), f.ways, f.ways)
 		}
 	}
-	most := slices.Max(f.shots) + max(f.query, f.onlyShots())
+	most := 0
+	for _, shots := range f.shots {
+		k := slices.Max(shots)
+		most = max(most, k+f.scored(k))
+	}
 	for k := range f.set.Classes {
 		if have := f.set.Images(k); have < most {
 			return fmt.Errorf("class %s: found %d images, expected %d or more for family.shots and family.query", f.set.Classes[k].Name, have, most)
@@ -97,12 +101,12 @@ func (f *Omniglot) divide(c CharactersConfig) error {
 	return nil
 }
 
-// onlyShots is the size of the largest query that follows the shots.
-func (f *Omniglot) onlyShots() int {
+// scored is how many images of each class a task of so many shots is scored on.
+func (f *Omniglot) scored(shots int) int {
 	if f.query > 0 {
-		return 0
+		return f.query
 	}
-	return slices.Max(f.shots)
+	return shots
 }
 
 // Shape is an image of one channel and a class of Ways.
@@ -127,11 +131,9 @@ func (f *Omniglot) Sample(split Split, seed, step, task uint64, into *Task) erro
 		return fmt.Errorf("sample task: found no characters in split %v, expected %d or more: family.characters.%v", split, f.ways, split)
 	}
 	st := NewStream(seed, f.domains[split], step, task)
-	shots := f.shots[st.Intn(len(f.shots))]
-	query := f.query
-	if query == 0 {
-		query = shots
-	}
+	sizes := f.shots[split]
+	shots := sizes[st.Intn(len(sizes))]
+	query := f.scored(shots)
 	in := f.set.Size * f.set.Size
 	into.Support.Resize(f.ways*shots, in, f.ways)
 	into.Query.Resize(f.ways*query, in, f.ways)

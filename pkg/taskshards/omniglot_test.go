@@ -66,6 +66,26 @@ func TestG1_ImageAndArrayTaskBitsArePinned(t *testing.T) {
 	}
 }
 
+// Unseen tasks may have other shots than those trained on, as Reptile's do: then as many images score them.
+func TestOmniglotShotsOfUnseenTasks(t *testing.T) {
+	config := omniglotConfig(func(c *Config) { c.Shots, c.TestShots = []int{4}, []int{2} })
+	f := mustOmniglot(t, config, glyphs(40, 8, 6))
+	var task Task
+	for split, shots := range map[Split]int{Train: 4, Validate: 2, Test: 2} {
+		if mustSample(t, f, split, 1, 0, 1, &task); task.Support.N != 5*shots || task.Query.N != 5*shots {
+			t.Errorf("split %v: %d and %d samples, expected %d of each", split, task.Support.N, task.Query.N, 5*shots)
+		}
+	}
+	config.TestShots = []int{5}
+	if _, err := NewOmniglot(config, glyphs(40, 8, 6)); err == nil || !strings.Contains(err.Error(), "found 8 images, expected 10 or more") {
+		t.Errorf("%v, expected more images to be asked for", err)
+	}
+	config.TestShots = []int{0}
+	if err := config.Validate(); err == nil || !strings.Contains(err.Error(), "test_shots") {
+		t.Errorf("%v, expected test_shots to be refused", err)
+	}
+}
+
 // A task holds each of its characters once, its drawings once, and says of each which class it is.
 func TestOmniglotTasksAreEpisodes(t *testing.T) {
 	ds := glyphs(40, 8, 6)

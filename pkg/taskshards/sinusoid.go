@@ -23,11 +23,7 @@ func NewSinusoid(c Config) (*Sinusoid, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	unseen := c.TestShots
-	if len(unseen) == 0 {
-		unseen = c.Shots
-	}
-	return &Sinusoid{shots: [3][]int{Train: c.Shots, Validate: unseen, Test: unseen}, query: c.Query, domains: domains("sinusoid")}, nil
+	return &Sinusoid{shots: c.shotsBySplit(), query: c.Query, domains: domains("sinusoid")}, nil
 }
 
 // Shape is one input and one output.

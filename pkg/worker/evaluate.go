@@ -107,8 +107,5 @@ func (e *engine) unseenShots(c taskshards.Config) []int {
 	if a, ok := e.family.(*taskshards.Arrays); ok && !a.Draws() {
 		return nil
 	}
-	if len(c.TestShots) > 0 {
-		return c.TestShots
-	}
-	return c.Shots
+	return c.ShotsOf(taskshards.Test)
 }

@@ -6,6 +6,7 @@ type OmniglotOptions struct {
 	Digest     string            `json:"digest,omitempty" why:"SHA-256 the images must have, once read, resized and packed; pins public data by content"`
 	Ways       int               `json:"ways" default:"5" min:"2" max:"1000" unit:"classes" why:"characters to tell apart in a task"`
 	Shots      []int             `json:"shots" default:"[1]" min:"1" max:"1000" unit:"images of each class" why:"support of a task; several: drawn per task"`
+	TestShots  []int             `json:"test_shots,omitempty" min:"1" max:"1000" unit:"images of each class" why:"support of validation and test tasks; empty = shots"`
 	Query      int               `json:"query" default:"0" min:"0" max:"1000" unit:"images of each class" why:"images the adapted model is scored on; 0 = as many as shots, as in the MAML paper's code"`
 	Rotations  bool              `json:"rotations" default:"true" why:"each character turned by 0, 90, 180 and 270 degrees is a class of its own: four times as many to learn from"`
 	Size       int               `json:"size" default:"28" min:"1" max:"256" unit:"pixels" why:"side the images are resized to, by area: a pixel is the share of its square that is ink"`

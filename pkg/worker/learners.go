@@ -51,6 +51,7 @@ type MAMLPPOptions struct {
 type ReptileOptions struct {
 	Steps          int     `json:"steps" default:"5" min:"1" max:"1000" unit:"inner steps" why:"steps of the inner optimizer on the support set"`
 	Rate           float64 `json:"rate" default:"0.001" min:"0.000000001" max:"100" why:"the inner optimizer's rate"`
+	InnerBatch     int     `json:"inner_batch,omitempty" min:"0" max:"1000000" unit:"samples" why:"how many support samples an inner step sees, in turns: what steps on unlike samples agree on is what Reptile learns; left out = all of them"`
 	InnerOptimizer string  `json:"inner_optimizer" default:"adam" enum:"adam|sgd" why:"adam as its authors have it; sgd is cheaper"`
 	Beta1          float64 `json:"beta1,omitempty" min:"0" max:"0.9999" why:"inner adam: decay of the mean of gradients; left out = 0, as its authors have it: momentum would mix directions of steps"`
 	Beta2          float64 `json:"beta2,omitempty" min:"0" max:"0.99999" why:"inner adam: decay of the mean of squared gradients; left out = 0.999"`

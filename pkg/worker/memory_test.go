@@ -121,6 +121,7 @@ func TestMemoryNeededIsWhatASlotTakes(t *testing.T) {
 		{"a million parameters, metasgd", million, []string{"learner=metasgd"}},
 		{"a million parameters, anil", million, []string{"learner=anil"}},
 		{"a million parameters, reptile", million, []string{"learner=reptile"}},
+		{"a million parameters, reptile by parts", million, []string{"learner=reptile", "learner.inner_batch=3"}},
 		{"a million parameters, imaml", million, []string{"learner={name: imaml, rate: 0.0001}"}},
 		{"1,761 parameters over lanes", waves, nil},
 		{"90,000 parameters over lanes", waves, []string{"model.hidden=[300, 300]"}},
