@@ -2,6 +2,8 @@ package gorgoniaengine
 
 import (
 	"fmt"
+	"reflect"
+	"strings"
 
 	"github.com/warmstart-ml/warmstart/pkg/learner"
 	"github.com/warmstart-ml/warmstart/pkg/nn"
@@ -49,8 +51,9 @@ func NewLearner(c learner.Config, net Net, params []nn.Param, start func(seed ui
 		l.inner.Steps = 0
 	case c.Name != "maml" && c.Name != "fomaml":
 		return nil, fmt.Errorf("make learner: name: found %q, expected maml or fomaml: engine gorgonia has no other; use engine lane", c.Name)
-	case c.LearnRates, len(c.StepWeights) > 0, c.ZeroWeight != 0, c.Clip != 0:
-		return nil, fmt.Errorf("make learner: learned rates, step weights, zero_weight or a clip are set, which engine gorgonia has not; use engine lane")
+	}
+	if others := others(c); len(others) > 0 {
+		return nil, fmt.Errorf("make learner: %s: set, which engine gorgonia has not; leave out or use engine lane", strings.Join(others, ", "))
 	}
 	var err error
 	if l.outer, err = nn.NewLoss(nn.LossConfig{Name: l.inner.Outer}); err != nil {
@@ -60,6 +63,23 @@ func NewLearner(c learner.Config, net Net, params []nn.Param, start func(seed ui
 		l.params = net.Params()
 	}
 	return l, nil
+}
+
+// others are the options that are set and not read here: any that learner.Config comes to have.
+func others(c learner.Config) (names []string) {
+	c.Name, c.Steps, c.Rate = "", 0, 0
+	c.InnerLoss, c.OuterLoss, c.InnerDelta, c.HuberDelta = "", "", 0, 0 // lossOf refuses those that have a delta
+	if c.Rates == learner.ScalarRate {
+		c.Rates = ""
+	}
+	all := reflect.ValueOf(c)
+	for i := range all.NumField() {
+		if f := all.Field(i); !f.IsZero() && !(f.Kind() == reflect.Slice && f.Len() == 0) {
+			name, _, _ := strings.Cut(all.Type().Field(i).Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // NumParams is the length of theta.

@@ -2,6 +2,8 @@ package gorgoniaengine
 
 import (
 	"math/rand/v2"
+	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -70,14 +72,42 @@ func TestLearnerAgreesWithLane(t *testing.T) {
 func TestG7_LearnerNamesWhatItHasNot(t *testing.T) {
 	net := opNet(ops["tanh"])
 	for want, c := range map[string]learner.Config{
-		`found "ridge"`:   {Name: "ridge"},
-		"learned rates":   {Name: "maml", LearnRates: true},
-		`"huber"`:         {Name: "maml", InnerLoss: "huber"},
-		"use engine lane": {Name: "maml", Clip: 4},
+		`found "ridge"`:    {Name: "ridge"},
+		"learn_rates: set": {Name: "maml", LearnRates: true},
+		`"huber"`:          {Name: "maml", InnerLoss: "huber"},
+		"use engine lane":  {Name: "maml", Clip: 4},
 	} {
 		if _, err := NewLearner(c, net, nil, nil); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: %v, want %q", c, err, want)
 		}
+	}
+	// Whatever option learner.Config has or comes to have is read or refused: no field is passed over.
+	read := []string{"Name", "Steps", "Rate", "InnerLoss", "OuterLoss", "HuberDelta", "InnerDelta"}
+	for field := range reflect.TypeFor[learner.Config]().Fields() {
+		if slices.Contains(read, field.Name) {
+			continue
+		}
+		c := learner.Config{Name: "maml"}
+		switch v := reflect.ValueOf(&c).Elem().FieldByIndex(field.Index); v.Kind() {
+		case reflect.Bool:
+			v.SetBool(true)
+		case reflect.Float32:
+			v.SetFloat(0.5)
+		case reflect.Int, reflect.Int64:
+			v.SetInt(1)
+		case reflect.String:
+			v.SetString("parameter")
+		case reflect.Slice:
+			v.Set(reflect.ValueOf([]float32{1}))
+		default:
+			t.Fatalf("%s is of a kind that this test does not set", field.Name)
+		}
+		if _, err := NewLearner(c, net, nil, nil); err == nil || !strings.Contains(err.Error(), "use engine lane") {
+			t.Errorf("%s set: %v, expected to be refused", field.Name, err)
+		}
+	}
+	if _, err := NewLearner(learner.Config{Name: "maml", Rates: learner.ScalarRate, StepWeights: []float32{}}, net, nil, nil); err != nil {
+		t.Errorf("what is the default said aloud: %v", err)
 	}
 	if _, err := NewLearner(learner.Config{Name: "maml"}, Net{}, nil, nil); err == nil || !strings.Contains(err.Error(), "0 tensors") {
 		t.Errorf("an empty net: %v", err)
