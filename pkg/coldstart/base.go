@@ -183,10 +183,7 @@ func LearnerConfig(config metatrain.ModelConfig) (learner.Config, error) {
 	}
 	c.Name = config.Learner.Name
 	c.InnerLoss, c.OuterLoss = config.Inner.Loss, config.Outer.Loss
-	c.HuberDelta = float32(config.Outer.Delta)
-	if config.Inner.Loss == "huber" || config.Inner.Loss == "pinball" {
-		c.HuberDelta = float32(config.Inner.Delta)
-	}
+	c.InnerDelta, c.HuberDelta = float32(config.Inner.Delta), float32(config.Outer.Delta)
 	if config.Family.Name == "load" {
 		c.Clip = taskshards.Clip
 	}
@@ -204,7 +201,7 @@ func LearnerConfig(config metatrain.ModelConfig) (learner.Config, error) {
 }
 
 // specKeys are the keys of a spec where learner.Config has fields of other names.
-var specKeys = strings.NewReplacer("learner.inner_loss", "inner.loss", "learner.outer_loss", "outer.loss", "learner.huber_delta", "inner.delta, outer.delta",
+var specKeys = strings.NewReplacer("learner.inner_loss", "inner.loss", "learner.outer_loss", "outer.loss", "learner.huber_delta", "outer.delta", "learner.inner_delta", "inner.delta",
 	"learner.quantiles", "outer.quantiles", "learner.class_weights", "outer.class_weights", "inner_loss", "inner.loss", "outer_loss", "outer.loss")
 
 // both is a list of the two losses, which one of them may leave out.

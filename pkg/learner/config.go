@@ -58,10 +58,12 @@ type Config struct {
 	// OuterLoss is what the gradient is of: mse (where empty), huber, abs, pinball,
 	// softmax or bce.
 	OuterLoss string `yaml:"outer_loss" json:"outer_loss"`
-	// HuberDelta is where huber turns linear, in units of the output; 1 where zero.
+	// HuberDelta is where an outer huber turns linear, in units of the output; 1 where
+	// zero. InnerDelta is where an inner one does; HuberDelta where zero.
 	// An inner pinball is rounded off as far, so that it has curvature; an outer one
 	// is not.
 	HuberDelta float32 `yaml:"huber_delta" json:"huber_delta"`
+	InnerDelta float32 `yaml:"inner_delta,omitempty" json:"inner_delta,omitempty"`
 	// Quantiles are those of pinball, ascending between 0 and 1; a model has one
 	// output for each, for every target. Then both losses are pinball.
 	Quantiles []float32 `yaml:"quantiles,omitempty" json:"quantiles,omitempty"`
@@ -127,6 +129,9 @@ func (c Config) withDefaults() Config {
 	if c.HuberDelta == 0 {
 		c.HuberDelta = 1
 	}
+	if c.InnerDelta == 0 {
+		c.InnerDelta = c.HuberDelta
+	}
 	if c.Precision == 0 {
 		c.Precision = 10
 	}
@@ -166,7 +171,7 @@ func (c Config) Descends() bool { return c.InnerSteps() > 0 || c.Name == "imaml"
 
 // Pooled is the comparator of c: the same losses without adaptation.
 func (c Config) Pooled() Config {
-	return Config{Name: "pooled", Rate: c.Rate, InnerLoss: c.InnerLoss, OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, Clip: c.Clip,
+	return Config{Name: "pooled", Rate: c.Rate, InnerLoss: c.InnerLoss, OuterLoss: c.OuterLoss, HuberDelta: c.HuberDelta, InnerDelta: c.InnerDelta, Clip: c.Clip,
 		Quantiles: c.Quantiles, ClassWeights: c.ClassWeights}
 }
 
@@ -199,7 +204,7 @@ func (c Config) checkNumbers() error {
 	for _, f := range []struct {
 		name  string
 		value float32
-	}{{"rate", c.Rate}, {"huber_delta", c.HuberDelta}, {"precision", c.Precision}} {
+	}{{"rate", c.Rate}, {"huber_delta", c.HuberDelta}, {"inner_delta", c.InnerDelta}, {"precision", c.Precision}} {
 		if !(f.value > 0) || math.IsInf(float64(f.value), 0) {
 			return fmt.Errorf("%s: %v, expected above 0", f.name, f.value)
 		}

@@ -11,7 +11,7 @@ func (c Config) losses() (inner, outer nn.Loss, err error) {
 	if err = c.checkNumbers(); err != nil {
 		return inner, outer, err
 	}
-	if inner, err = nn.NewLoss(c.lossConfig(c.InnerLoss)); err != nil {
+	if inner, err = nn.NewLoss(c.lossConfig(c.InnerLoss, c.InnerDelta)); err != nil {
 		return inner, outer, fmt.Errorf("inner_loss: %w", err)
 	}
 	if !inner.HasCurvature() {
@@ -32,7 +32,7 @@ func (c Config) losses() (inner, outer nn.Loss, err error) {
 // Loss returns a loss by name with the outer loss's settings: what to validate by.
 func (c Config) Loss(name string) (nn.Loss, error) {
 	c = c.withDefaults()
-	l := c.lossConfig(name)
+	l := c.lossConfig(name, c.HuberDelta)
 	l.Clip = float64(c.Clip)
 	if name == "pinball" {
 		l.Delta = 0
@@ -41,8 +41,8 @@ func (c Config) Loss(name string) (nn.Loss, error) {
 }
 
 // lossConfig is the inner form of a loss.
-func (c Config) lossConfig(name string) nn.LossConfig {
-	l := nn.LossConfig{Name: name, Delta: float64(c.HuberDelta)}
+func (c Config) lossConfig(name string, delta float32) nn.LossConfig {
+	l := nn.LossConfig{Name: name, Delta: float64(delta)}
 	for _, q := range c.Quantiles {
 		l.Quantiles = append(l.Quantiles, float64(q))
 	}

@@ -18,6 +18,7 @@ func TestMAMLThroughEveryLossMatchesFiniteDifferences(t *testing.T) {
 		{InnerLoss: "bce", OuterLoss: "bce", ClassWeights: weights},
 		{InnerLoss: "mse", OuterLoss: "softmax"},
 		{InnerLoss: "pinball", OuterLoss: "pinball", Quantiles: quantiles, HuberDelta: 0.8},
+		{InnerLoss: "huber", OuterLoss: "huber", InnerDelta: 0.5, HuberDelta: 2},
 	} {
 		for i, net := range []nn.Config{tanhNet, skipNet, tanhNet, skipNet, tanhNet} {
 			name := []string{"maml", "maml", "anil", "anil", "metasgd"}[i]
@@ -26,9 +27,12 @@ func TestMAMLThroughEveryLossMatchesFiniteDifferences(t *testing.T) {
 				r, good := rand.New(rand.NewPCG(3, 3)), 0
 				for try := 0; good < 3 && try < 200; try++ {
 					l, task := setup[float64](t, r, c, net, 2, 3, 5)
-					if c.Quantiles == nil {
+					switch {
+					case c.InnerDelta != 0:
+						task.Support, task.Query = samples[float64](r, 5, 2, 3), samples[float64](r, 6, 2, 3)
+					case c.Quantiles == nil:
 						task.Support, task.Query = classes[float64](r, 3, 2, 2), classes[float64](r, 3, 3, 2)
-					} else {
+					default:
 						task.Support, task.Query = samples[float64](r, 5, 2, 1), samples[float64](r, 6, 2, 1)
 					}
 					theta, grad := start(r, l), make([]float64, l.NumParams())
@@ -48,6 +52,36 @@ func TestMAMLThroughEveryLossMatchesFiniteDifferences(t *testing.T) {
 					t.Errorf("only %d of 200 points lie away from kinks", good)
 				}
 			})
+		}
+	}
+}
+
+// Each huber turns linear at a delta of its own: inside the support's, outside the query's.
+func TestDeltasAreApart(t *testing.T) {
+	loss := func(inner, outer float32) (adapted, scored float64) {
+		r := rand.New(rand.NewPCG(3, 3))
+		l, task := setup[float64](t, r, Config{Name: "maml", InnerLoss: "huber", OuterLoss: "huber", InnerDelta: inner, HuberDelta: outer}, linear, 1, 1, 1)
+		task.Support = Batch[float64]{1, []float64{1}, []float64{10}, []float64{1}}
+		task.Query = task.Support
+		p, err := l.Adapt([]float64{0, 0}, &task.Support, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Theta()[1], p.Loss(&task.Query)
+	}
+	for _, c := range [][2]float32{{0.5, 2}, {2, 0.5}, {0, 3}} {
+		inner, outer := float64(c[0]), float64(c[1])
+		if inner == 0 {
+			inner = outer
+		}
+		bias, scored := loss(c[0], c[1]) // a residual of 10: the slope is delta, and both parameters move by it
+		moved := float64(float32(0.01)) * inner
+		want := outer * (10 - 2*moved - outer/2)
+		if d := bias - moved; d > 1e-7 || d < -1e-7 {
+			t.Errorf("deltas %v: adapted by %v, expected %v", c, bias, moved)
+		}
+		if d := scored - want; d > 1e-6 || d < -1e-6 {
+			t.Errorf("deltas %v: scored %v, expected %v", c, scored, want)
 		}
 	}
 }
