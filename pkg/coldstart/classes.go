@@ -107,8 +107,8 @@ func (t *ClassTable) Write(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "method\tshots\tsteps\taccuracy %\t95 %\tloss\ttasks\t")
 	for _, r := range t.Rows {
-		fmt.Fprintf(tw, "%s\t%v\t%s\t%.2f\t%.2f-%.2f\t%s\t%d\t\n",
-			r.Method, r.Shots, stepsText(r.Steps), r.Accuracy, r.AccuracyCI[0], r.AccuracyCI[1], lossText(r.Loss), r.Tasks)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%.2f\t%.2f-%.2f\t%s\t%d\t\n",
+			r.Method, setText(r.Shots), stepsText(r.Steps), r.Accuracy, r.AccuracyCI[0], r.AccuracyCI[1], lossText(r.Loss), r.Tasks)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

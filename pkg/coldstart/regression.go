@@ -104,12 +104,23 @@ func squaredError(y, target []float32) float64 {
 }
 
 // innerSteps are the numbers of inner steps that make rows of their own: one, the learner's way (below 0), where it solves
-// for its head and takes none.
+// for its head and takes none; none at all for pooled, which does not adapt.
 func innerSteps(c learner.Config, steps []int) []int {
-	if c.Name == "ridge" || c.Name == "protonet" {
+	switch c.Name {
+	case "ridge", "protonet":
 		return []int{-1}
+	case "pooled":
+		return []int{0}
 	}
 	return steps
+}
+
+// setText is what supports are drawn by, "-" where the files say.
+func setText(shots []int) string {
+	if len(shots) == 0 {
+		return "-"
+	}
+	return fmt.Sprint(shots)
 }
 
 // shownSteps is how a number of inner steps stands in a row: not at all where the learner chose it.
@@ -150,8 +161,8 @@ func (t *RegressionTable) Write(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(tw, "method\tshots\tsteps\tMSE\t95 %\tmedian\tloss\ttasks\t")
 	for _, r := range t.Rows {
-		fmt.Fprintf(tw, "%s\t%v\t%s\t%.4g\t%.4g-%.4g\t%.4g\t%s\t%d\t\n",
-			r.Method, r.Shots, stepsText(r.Steps), r.MSE, r.MSECI[0], r.MSECI[1], r.Median, lossText(r.Loss), r.Tasks)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%.4g\t%.4g-%.4g\t%.4g\t%s\t%d\t\n",
+			r.Method, setText(r.Shots), stepsText(r.Steps), r.MSE, r.MSECI[0], r.MSECI[1], r.Median, lossText(r.Loss), r.Tasks)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

@@ -20,6 +20,11 @@ type TaskOptions struct {
 	Steps []int  // numbers of inner steps; the learner's own where empty
 	Shots []int  // stand in the rows
 
+	// Members is how many members of the family the test tasks go round, task i being
+	// of member i modulo Members: grades are means over a member's tasks, and
+	// intervals over members. 0: each task is a member of its own.
+	Members int
+
 	// Comparators is the number of tasks that the rows beside the base model's are
 	// made on, the first ones; 100 where 0, below 0 none.
 	Comparators int
@@ -87,7 +92,7 @@ type way struct {
 	answer func(t *taskshards.Task, y []float32) (*learner.Predictor[float32], error)
 }
 
-// outcome is how a way did, task by task.
+// outcome is how a way did, member by member.
 type outcome struct {
 	way
 	grades []float64
@@ -143,7 +148,24 @@ func (e *examiner) outcome(m way) (outcome, error) {
 		v := rounded(loss.value())
 		r.loss = &v
 	}
+	r.grades = byMember(r.grades, e.o.Members)
 	return r, nil
+}
+
+// byMember is the mean grade of each of so many members that tasks go round.
+func byMember(grades []float64, members int) []float64 {
+	if members < 1 || len(grades) <= members {
+		return grades
+	}
+	sums := make([]mean, members)
+	for i, g := range grades {
+		sums[i%members].add(g)
+	}
+	means := make([]float64, members)
+	for i := range sums {
+		means[i] = sums[i].value()
+	}
+	return means
 }
 
 // diverged is the error of a task that the inner steps led out of bounds: it
@@ -319,7 +341,11 @@ func batchOf(b *taskshards.Batch) learner.Batch[float32] {
 
 // notes say what a reader must know beside the figures.
 func (e *examiner) notes(first string) []string {
-	notes := []string{first + "; 95 % intervals are over tasks"}
+	over := "tasks"
+	if n := e.o.Members; n > 0 {
+		over = fmt.Sprintf("the %d members that tasks are drawn from", n)
+	}
+	notes := []string{first + "; 95 % intervals are over " + over}
 	if e.o.Untuned {
 		notes = append(notes, "no training tasks at hand to choose their steps on: the rows scratch, finetuned and nearest are left out")
 	}

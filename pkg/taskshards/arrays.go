@@ -33,6 +33,12 @@ func NewArrays(c Config, ds *DataSet) (*Arrays, error) {
 	if c.Classes != 0 && (!f.set.Classes || c.Classes != f.set.Out) {
 		return nil, fmt.Errorf("build family arrays: found data of %d targets or classes (classes: %v), expected the %d of family.classes", f.set.Out, f.set.Classes, c.Classes)
 	}
+	least := slices.Min(f.shots)
+	for k, t := range f.set.Tasks {
+		if rows := f.set.Rows(k); t.Support == Drawn && rows <= least {
+			return nil, fmt.Errorf("build family arrays: %s: found %d rows, expected more than the %d of family.shots: the support takes those, and the query others", t.Name, rows, least)
+		}
+	}
 	if f.set.Tasks[0].Split != Undivided {
 		for k, t := range f.set.Tasks {
 			f.splits[t.Split] = append(f.splits[t.Split], k)
@@ -61,6 +67,18 @@ func (f *Arrays) Shape() Shape {
 // Draws reports whether any task leaves its support and query to be drawn.
 func (f *Arrays) Draws() bool {
 	return slices.ContainsFunc(f.set.Tasks, func(t ArrayTask) bool { return t.Support == Drawn })
+}
+
+// LacksClass says which file's own support has no sample of which class; "" where none lacks any.
+func (f *Arrays) LacksClass() (name string, class int) {
+	for _, t := range f.set.Tasks {
+		for class := 0; f.set.Classes && t.Support != Drawn && class < f.set.Out; class++ {
+			if !slices.Contains(t.Y[:t.Support], float32(class)) {
+				return t.Name, class
+			}
+		}
+	}
+	return "", 0
 }
 
 // Tasks lists the names of a split's tasks, ascending.

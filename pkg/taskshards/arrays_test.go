@@ -264,6 +264,7 @@ func TestG7_ArrayFilesAreRefusedByName(t *testing.T) {
 		"array x: found shape []":                        {"x": f4("", 1), "y": y},
 		"array w: found shape [1]":                       {"x": x, "y": y, "w": f4("1,", 1)},
 		"found weight -1":                                {"x": x, "y": y, "w": f4("2,", 1, -1)},
+		"weights of the file that are all 0":             {"x": x, "y": y, "w": f4("2,", 0, 0)},
 		"weights of the support that are all 0":          {"support_x": x, "support_y": y, "query_x": x, "query_y": y, "support_w": f4("2,", 0, 0), "query_w": y},
 	} {
 		fsys := fstest.MapFS{"t.npz": {Data: npzOf(t, arrays)}}

@@ -135,10 +135,11 @@ func checkWeights(t *ArrayTask) error {
 			return fmt.Errorf("row %d: found weight %v, expected 0 to %g", i, w, maxWeight)
 		}
 	}
-	if t.W == nil || t.Support == Drawn {
-		return nil
+	parts := map[string][]float32{"file": t.W}
+	if t.W != nil && t.Support != Drawn {
+		parts = map[string][]float32{"support": t.W[:t.Support], "query": t.W[t.Support:]}
 	}
-	for name, part := range map[string][]float32{"support": t.W[:t.Support], "query": t.W[t.Support:]} {
+	for name, part := range parts {
 		sum := 0.0
 		for _, w := range part {
 			sum += float64(w)

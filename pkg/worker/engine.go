@@ -108,44 +108,10 @@ func (e *engine) equip(kinds Kinds) (err error) {
 	if err := e.chooseLoss(e.config); err != nil {
 		return err
 	}
+	if err := e.checkHeldOut(); err != nil {
+		return err
+	}
 	return e.checkTable()
-}
-
-// checkSize refuses a model of too many parameters: a vector of them is one result, of which the coordinator must be able
-// to hold more than one.
-func (e *engine) checkSize() error {
-	if e.params <= maxParams {
-		return nil
-	}
-	return fmt.Errorf("model %s with learner %s has %d parameters, expected at most %d; %s", e.spec.Model.Name, e.spec.Learner.Name, e.params, maxParams, e.narrower())
-}
-
-// maxParams bounds the parameters of a run.
-const maxParams = 32 << 20
-
-// narrower is the remedy where a model is too large.
-func (e *engine) narrower() string {
-	if e.model == nil || len(e.spec.Network) > 0 {
-		return "narrow the model"
-	}
-	return "narrow model." + e.model.Widest()
-}
-
-// checkTable refuses early what the table at the end of a run could not be made of.
-func (e *engine) checkTable() error {
-	if !e.spec.Evaluation.Table {
-		return nil
-	}
-	const remedy = "evaluation.table: false trains without one"
-	if _, err := coldstart.New(modelConfig(&e.spec), make([]float32, e.params), nil); err != nil {
-		return fmt.Errorf("evaluation.table: no table for family %s: %w; %s", e.spec.Family.Name, err, remedy)
-	}
-	if load, ok := e.family.(*taskshards.Load); ok && e.data != nil {
-		if test, train, _ := e.members(load, 0); len(test) == 0 || len(train) == 0 {
-			return fmt.Errorf("evaluation.table: family.split leaves %d jobs to test on and %d to train on, expected at least one of each; %s", len(test), len(train), remedy)
-		}
-	}
-	return nil
 }
 
 // modelConfig is what of a spec belongs to the published model.

@@ -40,6 +40,11 @@ func (e *engine) table(theta, pooled []float32) (any, error) {
 	load, ok := e.family.(*taskshards.Load)
 	if !ok {
 		o := coldstart.TaskOptions{Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: e.unseenShots(base.Family), Steps: s.Evaluation.Steps}
+		if a, ok := e.family.(*taskshards.Arrays); ok {
+			if o.Members = len(a.Tasks(taskshards.Test)); !a.Draws() { // a second time round would be the same
+				o.Tasks = min(o.Tasks, o.Members)
+			}
+		}
 		if e.family.Shape().Classes {
 			return coldstart.EvaluateClasses(base, e.family, o)
 		}
