@@ -27,6 +27,21 @@ type Base struct {
 
 	// Pooled are the parameters of the pooled model, nil where none was trained.
 	Pooled []float32
+
+	// Unwanted, where given, is asked between pieces of a table: true ends its making
+	// with ErrUnwanted.
+	Unwanted func() bool
+}
+
+// ErrUnwanted ends a table that nobody waits for any more.
+var ErrUnwanted = errors.New("no longer wanted")
+
+// wanted is ErrUnwanted once nobody waits for what is made of b.
+func (b *Base) wanted() error {
+	if b.Unwanted != nil && b.Unwanted() {
+		return ErrUnwanted
+	}
+	return nil
 }
 
 // Load reads a version: config.json, model.safetensors, and pooled.safetensors

@@ -190,6 +190,9 @@ func (w *workshop) descend(start []float32, s learner.Batch[float32], c Choice, 
 	task := learner.Task[float32]{Query: s}
 	last := w.base.Model.Head()
 	for step := 1; step <= stops[len(stops)-1]; step++ {
+		if err := w.base.wanted(); err != nil {
+			return err
+		}
 		if _, err := w.pooled.Gradient(theta, &task, w.slope); err != nil {
 			return err
 		}

@@ -114,7 +114,7 @@ func evaluate(b *Base, series []*taskshards.Series, o Options) (Table, error) {
 		ms = slices.Insert(ms, at, near...)
 	}
 	for _, m := range ms {
-		if err := t.add(m, jobs); err != nil {
+		if err := t.add(b, m, jobs); err != nil {
 			return Table{}, err
 		}
 	}
@@ -197,13 +197,16 @@ func (w *workshop) nearestMethods(o Options, c Comparators) (ms []method, err er
 
 // add scores a method on all jobs and appends its row. The last value is first,
 // so that the others can be held against it.
-func (t *Table) add(m method, jobs []*job) error {
+func (t *Table) add(b *Base, m method, jobs []*job) error {
 	row := Row{Method: m.name, Jobs: len(jobs)}
 	if m.shots != allHistory {
 		row.Shots = &m.shots
 	}
 	all := make([]failure, len(jobs))
 	for i, j := range jobs {
+		if err := b.wanted(); err != nil {
+			return err
+		}
 		p, err := m.forecast(j)
 		if err != nil {
 			return fmt.Errorf("%s of %d shots: job %s: %w", m.name, m.shots, j.name, err)

@@ -125,6 +125,9 @@ func (e *examiner) outcome(m way) (outcome, error) {
 	var loss mean
 	var y []float32
 	for i := range m.tasks {
+		if err := e.w.base.wanted(); err != nil {
+			return r, err
+		}
 		if err := e.family.Sample(taskshards.Test, e.o.Seed, 0, uint64(i), &e.task); err != nil {
 			return r, err
 		}

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/warmstart-ml/warmstart/pkg/coldstart"
@@ -17,7 +18,10 @@ const (
 
 // evaluate makes the cold-start table of the finished model: one piece of work, whose result is the table's JSON.
 func (e *engine) evaluate(j *job) error {
-	table, err := e.table(j.theta, j.pooled)
+	table, err := e.table(j.theta, j.pooled, j.unwanted)
+	if errors.Is(err, coldstart.ErrUnwanted) {
+		return errDropped
+	}
 	if err == nil {
 		j.payload, err = json.Marshal(table)
 	}
@@ -28,7 +32,8 @@ func (e *engine) evaluate(j *job) error {
 	return nil
 }
 
-func (e *engine) table(theta, pooled []float32) (any, error) {
+// table stops with coldstart.ErrUnwanted once unwanted is true.
+func (e *engine) table(theta, pooled []float32, unwanted func() bool) (any, error) {
 	s := e.spec
 	if pooled != nil {
 		pooled = pooled[:e.model.NumParams()]
@@ -37,6 +42,7 @@ func (e *engine) table(theta, pooled []float32) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	base.Unwanted = unwanted
 	load, ok := e.family.(*taskshards.Load)
 	if !ok {
 		o := coldstart.TaskOptions{Seed: s.Seed, Tasks: s.Evaluation.Tasks, Shots: e.unseenShots(base.Family), Steps: s.Evaluation.Steps}

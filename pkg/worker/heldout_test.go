@@ -71,7 +71,7 @@ func TestTableCountsEachFileOnce(t *testing.T) {
 			}
 			theta := make([]float32, e.params)
 			e.tracks[0].Init(1, theta)
-			table, err := e.table(theta, nil)
+			table, err := e.table(theta, nil, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -92,6 +92,18 @@ func (w *worker) say(ctx context.Context, held []uint64) {
 	}
 }
 
+// overdue fires when a life that is over for good need not wait for its loops any longer: its process ends. One that is
+// to begin anew waits for them, however long a single task takes.
+func (w *worker) overdue(ctx, life context.Context) <-chan time.Time {
+	if ctx.Err() != nil || errors.Is(context.Cause(life), errLeft) {
+		return time.After(loopsPatience)
+	}
+	return nil
+}
+
+// loopsPatience is for loops that end at their next look round.
+const loopsPatience = time.Second
+
 // farewell ends this life by name, however it ended: what it held goes to others at once.
 func (w *worker) farewell(ctx context.Context) { w.say(context.WithoutCancel(ctx), nil) }
 

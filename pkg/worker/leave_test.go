@@ -82,3 +82,25 @@ func TestG5_GraceEnds(t *testing.T) {
 		t.Errorf("its last word is %+v, expected it to keep nothing", last)
 	}
 }
+
+// Nor is a task waited for that goes on when grace is over: the process ends, by name.
+func TestG5_GraceEndsThoughATaskGoesOn(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	l.grant(1, metatrain.Node{Level: 1})
+	leave := make(chan struct{})
+	left := s.runUntil(t, leave, 100*time.Millisecond)
+	next(t, "task", s.gate.started)
+	defer s.open()
+	close(leave)
+	began := time.Now()
+	if err := next(t, "end", left); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it left after %v, expected to leave soon after its grace of 100 ms", took)
+	}
+	if last := l.lastWord(); !last.Leaving || len(last.Leases) != 0 {
+		t.Errorf("its last word is %+v, expected it to keep nothing", last)
+	}
+}

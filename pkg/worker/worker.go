@@ -113,7 +113,20 @@ func Run(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
 			}
 		})
 	}
-	loops.Wait()
+	over := make(chan struct{})
+	go func() {
+		loops.Wait()
+		close(over)
+	}()
+	select {
+	case <-over:
+	case <-life.Done():
+	}
+	select {
+	case <-over:
+	case <-w.overdue(ctx, life):
+		w.cfg.Log.Warn("going while a piece of work is computed that can't be interrupted", "worker", w.cfg.ID)
+	}
 	w.farewell(ctx)
 	if ctx.Err() != nil || errors.Is(context.Cause(life), errLeft) {
 		return nil
