@@ -133,14 +133,14 @@ func (m *Machine) heard(res Result, payload []byte) (ResultReply, bool) {
 	return ResultReply{}, false
 }
 
-// audited takes a result in as a vote in an audit, whoever was asked for it; false: it is for none.
+// audited takes a result in as a vote in an audit, from the worker that was asked for it and no other: names that nobody
+// checked would else put whoever disagrees with them in quarantine. false: it is for none.
 func (m *Machine) audited(r *run, res Result, payload []byte) (ResultReply, bool) {
-	process := m.sender(res)
-	i := slices.IndexFunc(r.audits, func(a *audit) bool { return a.again.work == res.Work && !a.judged && !a.knows(process) })
-	if i < 0 || !r.allows(m.workers[res.Worker], res) {
+	l := m.leaseOf(res)
+	if l == nil || l.phase.audit == nil || l.phase.audit.judged || l.run != r || !r.allows(l.worker, res) {
 		return ResultReply{}, false
 	}
-	a := r.audits[i]
+	a, w := l.phase.audit, l.worker
 	err := m.checkHead(r, a.again, res)
 	if err == nil && !res.inParts(payload) {
 		var part Partial
@@ -148,21 +148,16 @@ func (m *Machine) audited(r *run, res Result, payload []byte) (ResultReply, bool
 			r.spare(part.Vec)
 		}
 	}
-	asked := m.forget(res)
+	m.release(l)
+	w.seen = m.clock.Mono
 	if err != nil {
-		if asked {
-			sh := &a.again.shards[0]
-			sh.bar(process, "")
-			m.auditFails(r, a, "refused: "+clip(err.Error()))
-		}
+		a.again.shards[0].bar(w.process, "")
+		m.auditFails(r, a, "refused: "+clip(err.Error()))
 		return ResultReply{Term: m.term, Verdict: Refused, Reason: err.Error()}, true
 	}
-	if w := m.workers[res.Worker]; w != nil {
-		w.seen = m.clock.Mono
-		w.tasks += int64(res.Tasks)
-	}
+	w.tasks += int64(res.Tasks)
 	r.lastProgress = m.clock.Mono
-	a.votes = append(a.votes, vote{process, res.Worker, res.mark()})
+	a.votes = append(a.votes, vote{w.process, w.id, res.mark()})
 	m.tally(r, a)
 	return ResultReply{Term: m.term, Verdict: Accepted}, true
 }

@@ -95,6 +95,15 @@ func (m *Machine) forget(res Result) bool {
 	return true
 }
 
+// leaseOf finds the lease that a result came under: its worker holds it, and is of the process that the result names.
+func (m *Machine) leaseOf(res Result) *lease {
+	l := m.leases[res.Lease]
+	if l == nil || l.worker.id != res.Worker || l.Work != res.Work || res.Process != "" && processOf(res.Process, res.Worker) != l.worker.process {
+		return nil
+	}
+	return l
+}
+
 // hold leaves a result with its worker until there is room. Only where the lowest shard, which makes room, has nobody
 // is the result given up, to be computed again: workers full of held results would ask for nothing (G5).
 func (m *Machine) hold(r *run, res Result) ResultReply {
