@@ -44,7 +44,7 @@ func BuiltinFamilies() Families {
 	return Families{
 		"arrays":   {Options: func() any { return new(ArraysOptions) }, Preset: arraysPreset, Learners: arraysLearners, Learner: "maml", Build: buildFamily("arrays")},
 		"load":     {Options: func() any { return new(LoadOptions) }, Preset: loadPreset, Learners: loadLearners, Learner: "ridge", Build: buildFamily("load")},
-		"omniglot": {Options: func() any { return new(OmniglotOptions) }, Preset: omniglotPreset, Learner: "maml", Build: buildFamily("omniglot")},
+		"omniglot": {Options: func() any { return new(OmniglotOptions) }, Preset: omniglotPreset, Learners: omniglotLearners, Learner: "maml", Build: buildFamily("omniglot")},
 		"sinusoid": {Options: func() any { return new(SinusoidOptions) }, Preset: sinusoidPreset, Learners: sinusoidLearners, Learner: "maml", Build: buildFamily("sinusoid")},
 	}
 }
@@ -204,7 +204,7 @@ var loadLearners = map[string]string{"imaml": "learner: {name: imaml, rate: 0.00
 // model from before the training (docs/learners.md); they are validated by the learner's own number of steps instead.
 var sinusoidLearners = map[string]string{
 	"imaml":   "learner: {name: imaml, rate: 0.01}\nvalidation: {adapt: [], targets: []}\n",
-	"mamlpp":  "validation: {adapt: [], targets: []}\n",
+	"mamlpp":  "optimizer: {schedule: cosine}\nvalidation: {adapt: [], targets: []}\n",
 	"metasgd": "validation: {adapt: [], targets: []}\n",
 	"ridge":   "validation: {adapt: [], targets: []}\n",
 }

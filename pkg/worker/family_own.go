@@ -61,6 +61,12 @@ validation: {every: 500, tasks: 600, adapt: [3], loss: error}
 evaluation: {pooled: false, tasks: 1000, steps: [0, 1, 3]}
 `
 
+// omniglotLearners: rates learned for the steps trained with are scored after those; MAML++'s outer schedule is a cosine.
+var omniglotLearners = map[string]string{
+	"mamlpp":  "optimizer: {schedule: cosine}\nvalidation: {adapt: []}\nevaluation: {steps: [0, 5]}\n",
+	"metasgd": "validation: {adapt: []}\nevaluation: {steps: [0, 1]}\n",
+}
+
 // arraysLearners: protonet knows no other loss.
 var arraysLearners = map[string]string{"protonet": "outer: {loss: softmax}\nvalidation: {loss: error}\n"}
 

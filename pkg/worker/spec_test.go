@@ -100,6 +100,20 @@ func TestPresetsSuitTheLearner(t *testing.T) {
 	if spec, _ := read(t, "family: sinusoid\nlearner: metasgd\nvalidation: {adapt: [2], targets: [1]}"); !slices.Equal(spec.Validation.Adapt, []int{2}) {
 		t.Errorf("found validation %+v, expected the user's", spec.Validation)
 	}
+	for text, want := range map[string]string{
+		"family: sinusoid\nlearner: mamlpp": "cosine", "family: omniglot\nlearner: mamlpp": "cosine", "family: load\nlearner: mamlpp": "cosine",
+		"family: sinusoid": "constant", "family: omniglot\nlearner: mamlpp\noptimizer: {schedule: constant}": "constant",
+	} {
+		if spec, _ := read(t, text); spec.Optimizer.Schedule != want {
+			t.Errorf("%q: found schedule %s, expected %s", text, spec.Optimizer.Schedule, want)
+		}
+	}
+	for name, steps := range map[string][]int{"mamlpp": {0, 5}, "metasgd": {0, 1}, "maml": {0, 1, 3}} {
+		spec, _ := read(t, "family: omniglot\nlearner: "+name)
+		if own := len(spec.Validation.Adapt) == 0; own != (name != "maml") || !slices.Equal(spec.Evaluation.Steps, steps) {
+			t.Errorf("omniglot by %s: found validation %v, table %v; expected rates learned for K steps to be scored after K", name, spec.Validation.Adapt, spec.Evaluation.Steps)
+		}
+	}
 	if spec, _ := read(t, "family: arrays\nlearner: protonet"); spec.Outer.Loss != "softmax" || spec.Validation.Loss != wrongClass {
 		t.Errorf("found outer loss %s, validation %+v, expected those of classes", spec.Outer.Loss, spec.Validation)
 	}
