@@ -77,9 +77,15 @@ def read_safetensors(data, path):
     if len(data) < 8 or size > len(data) - 8:
         fail(path, f"{len(data)} bytes", f"a header of {size} bytes and its tensors: torn or corrupted")
     header, body, named = _json(data[8:8 + size], path), data[8 + size:], {}
+    if not isinstance(header, dict):
+        fail(f"{path}: header", type(header).__name__, "an object of tensors")
     meta = header.pop("__metadata__", {})
     for name, t in header.items():
-        lo, hi = t["data_offsets"]
+        try:
+            (lo, hi), shape = t["data_offsets"], [int(n) for n in t["shape"]]
+            lo, hi, t = int(lo), int(hi), {"dtype": t["dtype"], "shape": shape}
+        except (KeyError, TypeError, ValueError):
+            fail(f"{path}: tensor {name}", json.dumps(t), "dtype, shape and two data_offsets")
         if t["dtype"] != "F32" or hi - lo != 4 * math.prod(t["shape"]) or not 0 <= lo <= hi <= len(body):
             fail(f"{path}: tensor {name}", f"{t['dtype']} {t['shape']} in bytes {lo} to {hi} of {len(body)}", "F32, whole")
         named[name] = np.frombuffer(body[lo:hi], "<f4").reshape(t["shape"]).astype(np.float64)
@@ -108,7 +114,7 @@ class Model:
         known("model.name", config["model"]["name"], ["mlp"])
         known("learner.name", config["learner"]["name"], ["maml", "fomaml", "ridge", "pooled"])
         known("inner.loss", config["inner"]["loss"], ["mse", "huber"])
-        usual = {"model": {"hidden", "activation", "skip", "init"}, "learner": {"steps", "rate", "learn_rates", "precision", "outlier"}}
+        usual = {"model": {"hidden", "activation", "skip", "init"}, "learner": {"steps", "rate", "learn_rates", "rates", "precision", "outlier"}}
         training = {"zero_weight", "rate_max", "step_weights", "msl_steps", "first_order_steps"}  # of no meaning afterwards
         for part, keys in usual.items():
             for key, value in (config[part].get("options") or {}).items():
@@ -118,6 +124,8 @@ class Model:
         self.activation = option("model", "activation", "relu") or "relu"
         known("model.activation", self.activation, ["relu", "tanh"])
         self.skip, self.hidden = option("model", "skip", False), option("model", "hidden", []) or []
+        known("learner.rates", option("learner", "rates", "") or "scalar", ["scalar", "layer"])
+        learned = option("learner", "learn_rates", False) or option("learner", "rates", "") == "layer"
         self.steps, self.rate = option("learner", "steps", 1) or 1, option("learner", "rate", 0.01) or 0.01
         self.outlier = option("learner", "outlier", 0) or 0
         self.clip = CLIP if self.family == "load" else 0
@@ -131,9 +139,9 @@ class Model:
             if p is None or p.shape != shape:
                 fail(f"{tensors_path}: tensor {name}", "none" if p is None else f"shape {list(p.shape)}", f"shape {list(shape)}")
         self.inputs, self.outputs = self.params[0].shape[0], self.params[-1].shape[0]
-        self.rates = tensors.pop("rates", None) if option("learner", "learn_rates", False) else None
+        self.rates = tensors.pop("rates", None) if learned else None
         self.log_precision = tensors.pop("log_precision", None) if self.learner == "ridge" else None
-        own = {"rates": (self.rates, (self.steps, len(self.layers)), option("learner", "learn_rates", False)),
+        own = {"rates": (self.rates, (self.steps, len(self.layers)), learned),
                "log_precision": (self.log_precision, (self.params[-2].shape[0] + 1,), self.learner == "ridge")}
         for name, (found, shape, needed) in own.items():
             if needed and (found is None or found.shape != shape):
@@ -252,7 +260,10 @@ def read_trace(path):
     except (OSError, UnicodeDecodeError) as why:
         raise Error(f"{path}: {why}") from None
     first = text.lstrip("\r\n").split("\n", 1)[0]
-    table = [(n, r) for n, r in _numbered(csv.reader(io.StringIO(text), delimiter=next((d for d in "\t|;," if d in first), ","), skipinitialspace=True)) if r]
+    try:
+        table = [(n, r) for n, r in _numbered(csv.reader(io.StringIO(text), delimiter=next((d for d in "\t|;," if d in first), ","), skipinitialspace=True)) if r]
+    except csv.Error as why:
+        raise Error(f"{path}: {why}") from None
     if not table:
         fail(path, "no row", "timestamp,value")
     at, value, body = _columns(path, table)
@@ -474,8 +485,10 @@ def _samples(model, path):
     try:
         with open(path, newline="", encoding="utf-8-sig") as f:
             table = [(n, r) for n, r in _numbered(csv.reader(f)) if r]
-    except OSError as why:
-        raise Error(f"{path}: {why.strerror}") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as why:
+        raise Error(f"{path}: {why}") from None
+    if not table:
+        fail(path, "no row", f"{model.inputs} inputs, then {model.outputs} targets, in each")
     if table and _number(table[0][1][0]) is None:
         table = table[1:]
     wide, xs, ys = model.inputs + model.outputs, [], []
