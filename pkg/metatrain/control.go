@@ -138,8 +138,27 @@ func (m *Machine) question(req uint64, q Question) {
 	}
 	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
 	a.Quarantine = m.quarantined()
-	a.Workers = a.Workers[:min(len(a.Workers), maxWorkers)]
+	a.fit()
 	m.reply(req, a)
+}
+
+// fit leaves out what a frame's header has no room for: the oldest runs, then the last workers by id. Names are anybody's,
+// and too long an answer would be none (G5).
+func (a *Answer) fit() {
+	workers := a.Workers[:min(len(a.Workers), maxWorkers)]
+	a.Workers = nil
+	left := MaxHeader - len(mustJSON(a))
+	for left < 0 && len(a.Runs) > 1 {
+		a.Runs = a.Runs[(len(a.Runs)+1)/2:]
+		left = MaxHeader - len(mustJSON(a))
+	}
+	for i := range workers {
+		if left -= workers[i].room(); left < 0 {
+			workers = workers[:i]
+			break
+		}
+	}
+	a.Workers = workers
 }
 
 // fetch serves what the machine itself holds: parameters by digest and specs by run. Objects are the driver's to serve.

@@ -10,7 +10,7 @@ type worker struct {
 	id string
 	// process is who answers for its results: those of one process are wrong together.
 	process string
-	hello   Hello // the latest
+	hello   Hello // the latest, without lists
 	leases  map[uint64]*lease
 	seen    int64
 	joined  int64
@@ -44,6 +44,10 @@ func (m *Machine) hello(req uint64, h Hello) {
 		return
 	}
 	w := m.workers[h.Worker]
+	if w == nil && len(m.workers) >= maxKnown {
+		m.reply(req, LeaseReply{Term: m.term, Refused: fmt.Sprintf("this coordinator knows %d workers, the most it takes", len(m.workers))})
+		return
+	}
 	if w == nil {
 		w = &worker{id: h.Worker, process: processOf(h.Process, h.Worker), leases: map[uint64]*lease{}, joined: m.clock.Mono, bits: h.Bits, class: h.Class, skills: h.Skills, homeStep: -1}
 		m.workers[h.Worker] = w
@@ -52,7 +56,8 @@ func (m *Machine) hello(req uint64, h Hello) {
 		m.reply(req, LeaseReply{Term: m.term})
 		return
 	}
-	w.hello, w.seen = h, m.clock.Mono
+	w.seen = m.clock.Mono
+	w.keep(h)
 	// What the worker no longer holds was lost on the way: a reply that never arrived, or a process that forgot.
 	for _, l := range w.leases {
 		if !slices.Contains(h.Holding, l.ID) {
@@ -65,22 +70,6 @@ func (m *Machine) hello(req uint64, h Hello) {
 		return
 	}
 	m.await(req, w, m.clock.Mono+min(max(h.WaitMS, 0), 30_000))
-}
-
-// refusal names why a worker can do nothing here.
-func refusal(h Hello) string {
-	switch {
-	case h.Worker == "":
-		return "hello: worker is empty, expected an id"
-	case h.Protocol != Protocol:
-		return fmt.Sprintf("worker %s speaks protocol %d, this coordinator %d: run the same release on both", h.Worker, h.Protocol, Protocol)
-	case h.Bits == BitsNone: // by no contract
-	case h.Bits != "" && h.Bits != Contract:
-		return fmt.Sprintf("worker %s gives bits %q, expected %q or %q", h.Worker, h.Bits, Contract, BitsNone)
-	case h.Contract != Contract:
-		return fmt.Sprintf("worker %s computes by contract %q, this coordinator needs %q: run the same release on both", h.Worker, h.Contract, Contract)
-	}
-	return ""
 }
 
 // grant answers polls while there is work.

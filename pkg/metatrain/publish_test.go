@@ -234,7 +234,7 @@ func TestStatus_NamesFewWaitsAndFitsAFrame(t *testing.T) {
 	g.submit()
 	g.until(Train, 0)
 	for i := range 64 {
-		g.lease(strings.Repeat("x", 200) + string(rune('0'+i)))
+		g.lease(strings.Repeat("x", 190) + string(rune('0'+i)))
 	}
 	s := hear[Answer](g, Question{}, nil).Runs[0]
 	if len(s.Waits) != maxWaits || s.Phase != Train || s.Workers != 65 {

@@ -1,5 +1,7 @@
 package metatrain
 
+import "strings"
+
 // RunStatus is what people and followers see of a run.
 type RunStatus struct {
 	Run       string   `json:"run"`
@@ -101,6 +103,19 @@ func (w *worker) status(now int64) WorkerStatus {
 	h := &w.hello
 	return WorkerStatus{ID: w.id, Host: h.Host, Class: h.Class, Bits: w.bits, Engine: h.Engine, Memory: h.Memory, Slots: h.Slots, Release: h.Release,
 		Process: h.Process, Leaving: w.leaving, Leases: len(w.leases), SilentMS: now - w.seen, Tasks: w.tasks}
+}
+
+// room is how many bytes the status takes in a frame's header, at most.
+func (s *WorkerStatus) room() int {
+	n := 280 // names of fields, and numbers
+	for _, text := range []string{s.ID, s.Host, s.Class, s.Bits, s.Engine, s.Release, s.Process} {
+		for _, c := range []byte(text) {
+			if n++; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 { // may be written as \u00ff
+				n += 5
+			}
+		}
+	}
+	return n
 }
 
 func (m *Machine) publishStatus(r *run, milestone bool) {

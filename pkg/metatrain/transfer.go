@@ -38,6 +38,10 @@ func (res *Result) inParts(payload []byte) bool { return res.Offset != 0 || res.
 // offered takes a whole result in, or a chunk of one. A chunk of what has no room yet is an announcement: its bytes are
 // passed over, and asked for when there is room.
 func (m *Machine) offered(req uint64, res Result, payload []byte) {
+	if why := cmp.Or(beyond("worker", "bytes", len(res.Worker), maxName), beyond("process", "bytes", len(res.Process), maxName)); why != "" {
+		m.reply(req, ResultReply{Term: m.term, Verdict: Refused, Reason: "result: " + why})
+		return
+	}
 	if reply, heard := m.heard(res, payload); heard {
 		m.reply(req, reply)
 		return
