@@ -3,14 +3,11 @@ package coordinator_test
 import (
 	"context"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
@@ -144,55 +141,6 @@ func TestG4_LostLeadershipStopsServing(t *testing.T) {
 	}
 	if r.term() != 0 {
 		t.Error("a coordinator that stopped did not resign")
-	}
-}
-
-func TestG3_CorruptCheckpointIsReplaced(t *testing.T) {
-	want := undisturbed(t)
-	r := newRig(t)
-	stop := r.coordinate("a", metatrain.Config{})
-	r.work()
-	spec := r.spec("corrupt")
-	if found := r.train(spec); found != want {
-		t.Fatalf("found %.12s, expected %.12s", found, want)
-	}
-	stop()
-	// The same run in a new cluster finds its checkpoints there, one of them torn.
-	kept, err := r.store.List(r.ctx, checkpoint.CheckpointFolder(spec.RunID(0)))
-	if err != nil || len(kept) == 0 {
-		t.Fatalf("found checkpoints %v, error %v", kept, err)
-	}
-	torn := kept[len(kept)-1].Key
-	path := filepath.Join(r.dir, filepath.FromSlash(torn))
-	if err := os.Chmod(path, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte("torn"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.RemoveAll(filepath.Join(r.dir, "models")); err != nil {
-		t.Fatal(err)
-	}
-	r.truth.mu.Lock()
-	clear(r.truth.keys)
-	r.truth.mu.Unlock()
-	r.coordinate("b", metatrain.Config{})
-	if found := r.train(spec); found != want {
-		t.Errorf("found %.12s, expected %.12s", found, want)
-	}
-	// Retention may have taken it away by now; what is there must be whole.
-	kept, err = r.store.List(r.ctx, checkpoint.CheckpointFolder(spec.RunID(0)))
-	if err != nil || len(kept) == 0 {
-		t.Fatalf("found checkpoints %v, error %v", kept, err)
-	}
-	for _, o := range kept {
-		data, err := r.store.Get(r.ctx, o.Key)
-		if errors.Is(err, checkpoint.ErrNotFound) {
-			continue
-		}
-		if _, _, sha, _ := checkpoint.ParseCheckpointKey(o.Key); err != nil || metatrain.Digest(data) != sha {
-			t.Errorf("checkpoint %s holds %d bytes that are not its own (%v)", o.Key, len(data), err)
-		}
 	}
 }
 

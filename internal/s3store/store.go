@@ -107,13 +107,16 @@ func (s *Store) probe(ctx context.Context) error {
 // putOnce sends a conditional put. Multipart is off: the client drops the
 // condition from multipart uploads, which it would use above 16 MiB.
 func (s *Store) putOnce(ctx context.Context, key string, data []byte, alive func()) error {
-	options := minio.PutObjectOptions{
-		DisableMultipart: true,
-		SendContentMd5:   true, // over https the payload is not signed
-		ContentType:      "application/octet-stream",
-		Progress:         progress(alive),
-	}
-	options.SetMatchETagExcept("*")
+	var condition minio.PutObjectOptions
+	condition.SetMatchETagExcept("*")
+	return s.sendOnce(ctx, key, data, condition, alive)
+}
+
+func (s *Store) sendOnce(ctx context.Context, key string, data []byte, options minio.PutObjectOptions, alive func()) error {
+	options.DisableMultipart = true
+	options.SendContentMd5 = true // over https the payload is not signed
+	options.ContentType = "application/octet-stream"
+	options.Progress = progress(alive)
 	_, err := s.client.Client.PutObject(ctx, s.config.Bucket, s.config.Prefix+key,
 		bytes.NewReader(data), int64(len(data)), options)
 	return err
@@ -155,6 +158,16 @@ func (s *Store) Put(ctx context.Context, key string, data []byte) error {
 				checkpoint.Describe(found), checkpoint.Describe(data))
 		}
 		return nil
+	})
+}
+
+// Rewrite implements checkpoint.Store: a put without condition, which a server does as a whole.
+func (s *Store) Rewrite(ctx context.Context, key string, data []byte) error {
+	if err := checkpoint.CheckRewrite(key, data); err != nil {
+		return fmt.Errorf("rewrite object: %w", err)
+	}
+	return s.do(ctx, "rewrite object", key, func(ctx context.Context, alive func()) error {
+		return s.sendOnce(ctx, key, data, minio.PutObjectOptions{}, alive)
 	})
 }
 

@@ -19,9 +19,9 @@ import (
 // Dir is a Store in a folder of a local disk: the object under key k is the
 // file k. Put writes and syncs a file in the hidden folder .tmp, links it to
 // its name, and syncs the folder that holds the name; every folder on the way
-// is synced into its own parent first. Several processes may use one folder.
-// The first Put removes what interrupted ones left in .tmp; opening and
-// reading change nothing.
+// is synced into its own parent first. Rewrite renames instead of linking.
+// Several processes may use one folder. The first Put removes what interrupted
+// ones left in .tmp; opening and reading change nothing.
 //
 // The file system needs hard links. Files with a name that is no key are not
 // seen, so a stray .DS_Store does no harm.
@@ -90,50 +90,83 @@ func (d *Dir) Put(ctx context.Context, key string, data []byte) error {
 	if err := CheckPut(key, data); err != nil {
 		return fmt.Errorf("put object: %w", err)
 	}
+	return d.write(ctx, "put object", key, data, d.link)
+}
+
+// Rewrite implements Store.
+func (d *Dir) Rewrite(ctx context.Context, key string, data []byte) error {
+	if err := CheckRewrite(key, data); err != nil {
+		return fmt.Errorf("rewrite object: %w", err)
+	}
+	return d.write(ctx, "rewrite object", key, data, d.rename)
+}
+
+// naming gives a written temporary file the object's name.
+type naming func(temp, key string, data []byte) error
+
+// write stores data under key; name gives the temporary file its name.
+func (d *Dir) write(ctx context.Context, op, key string, data []byte, name naming) error {
 	const tries = 20 // each is spoilt by another process at most once in its life
 	var err error
 	for range tries {
 		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("put object %s: %w", key, err)
+			return fmt.Errorf("%s %s: %w", op, key, err)
 		}
 		// A temporary file or a folder gone meanwhile: another process began
 		// to write and cleaned, or removed empty folders.
-		if err = d.put(key, data); !errors.Is(err, fs.ErrNotExist) {
+		if err = d.writeOnce(key, data, name); !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		d.forget()
 	}
 	if err != nil {
-		return fmt.Errorf("put object %s: %w", key, d.explain(err))
+		return fmt.Errorf("%s %s: %w", op, key, d.explain(err))
 	}
 	return nil
 }
 
-func (d *Dir) put(key string, data []byte) error {
+func (d *Dir) writeOnce(key string, data []byte, name naming) error {
 	if err := d.clean(); err != nil {
 		return err
 	}
-	name := filepath.Join(d.root, filepath.FromSlash(key))
-	if err := d.settle(filepath.Dir(name)); err != nil {
+	folder := filepath.Dir(d.path(key))
+	if err := d.settle(folder); err != nil {
 		return err
 	}
 	temp, err := d.writeTemp(data)
 	if err != nil {
 		return err
 	}
-	err = d.fs.Link(temp, name)
-	// The object is there or not whatever becomes of the temporary name, and
-	// the next clean removes what stays.
-	_ = d.fs.Remove(temp)
-	if errors.Is(err, fs.ErrExist) {
-		err = d.sameAs(key, data)
-	}
-	if err != nil {
+	if err := name(temp, key, data); err != nil {
 		return err
 	}
 	// Also where the object was there before: whoever linked it may have died
 	// before this.
-	return d.fs.SyncDir(filepath.Dir(name))
+	return d.fs.SyncDir(folder)
+}
+
+// path is where the object under key lies.
+func (d *Dir) path(key string) string { return filepath.Join(d.root, filepath.FromSlash(key)) }
+
+// link names the temporary file where nothing has the name.
+func (d *Dir) link(temp, key string, data []byte) error {
+	err := d.fs.Link(temp, d.path(key))
+	// The object is there or not whatever becomes of the temporary name, and
+	// the next clean removes what stays.
+	_ = d.fs.Remove(temp)
+	if errors.Is(err, fs.ErrExist) {
+		return d.sameAs(key, data)
+	}
+	return err
+}
+
+// rename names the temporary file in place of what has the name.
+func (d *Dir) rename(temp, key string, _ []byte) error {
+	err := d.fs.Rename(temp, d.path(key))
+	if err != nil {
+		_ = d.fs.Remove(temp)
+	}
+	return err
 }
 
 // settle makes folder and all above it exist, durably: each is synced into its
@@ -269,7 +302,7 @@ func (d *Dir) Delete(ctx context.Context, key string) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("delete object %s: %w", key, err)
 	}
-	name := filepath.Join(d.root, filepath.FromSlash(key))
+	name := d.path(key)
 	err := d.fs.Remove(name)
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
 		// Absent perhaps by a removal that is not durable yet.

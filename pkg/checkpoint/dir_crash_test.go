@@ -21,7 +21,8 @@ import (
 
 const storeRoot = "/data/store"
 
-// action is a put, or a delete where data is empty.
+// action is a put, or a delete where data is empty, or a rewrite where the key
+// names the digest of data.
 type action struct{ key, data string }
 
 var scenario = []action{
@@ -32,11 +33,18 @@ var scenario = []action{
 	{"runs/r/ckpt/1", "other bytes under a freed key"},
 	{"top", "no folder"},
 	{"models/m/1/manifest", ""},
+	{brokenKey, "not what the key names"},
+	{brokenKey, "what the key names"},
 }
+
+var brokenKey = CheckpointKey("r", 0, 3, Digest([]byte("what the key names")))
 
 func (a action) run(d *Dir) error {
 	if a.data == "" {
 		return d.Delete(context.Background(), a.key)
+	}
+	if CheckRewrite(a.key, []byte(a.data)) == nil {
+		return d.Rewrite(context.Background(), a.key, []byte(a.data))
 	}
 	return d.Put(context.Background(), a.key, []byte(a.data))
 }

@@ -6,7 +6,7 @@ import (
 	"os"
 )
 
-// fileSystem is what the directory store asks of an operating system: five
+// fileSystem is what the directory store asks of an operating system: six
 // operations that change it, and a view to read. It is an interface so that a
 // test can record the operations and lose power after each of them.
 type fileSystem interface {
@@ -15,6 +15,8 @@ type fileSystem interface {
 	// Link gives a file a second name and fails where there is one already:
 	// a rename that never replaces.
 	Link(from, to string) error
+	// Rename gives a file another name, in place of what has it.
+	Rename(from, to string) error
 	Remove(path string) error
 	Mkdir(path string) error
 	// SyncDir makes the names within a folder durable.
@@ -58,10 +60,11 @@ func (osFS) Create(path string) (file, error) {
 	return f, nil
 }
 
-func (osFS) Link(from, to string) error { return os.Link(from, to) }
-func (osFS) Remove(path string) error   { return os.Remove(path) }
-func (osFS) Mkdir(path string) error    { return os.Mkdir(path, 0o755) }
-func (osFS) View(root string) fs.FS     { return os.DirFS(root) }
+func (osFS) Link(from, to string) error   { return os.Link(from, to) }
+func (osFS) Rename(from, to string) error { return os.Rename(from, to) }
+func (osFS) Remove(path string) error     { return os.Remove(path) }
+func (osFS) Mkdir(path string) error      { return os.Mkdir(path, 0o755) }
+func (osFS) View(root string) fs.FS       { return os.DirFS(root) }
 
 func (osFS) SyncDir(path string) error {
 	f, err := os.Open(path)

@@ -23,9 +23,9 @@ type powerFS struct {
 
 // op is one recorded operation.
 type op struct {
-	kind string // create, write, sync, link, remove, mkdir, syncdir
+	kind string // create, write, sync, link, rename, remove, mkdir, syncdir
 	path string
-	to   string // link
+	to   string // link, rename
 	data []byte // write
 	off  bool   // has no effect: what a store without it risks
 }
@@ -110,6 +110,13 @@ func (p *powerFS) change(o op) error {
 		return fs.ErrNotExist
 	}
 	switch {
+	case o.kind == "rename":
+		folder := p.find(filepath.Dir(o.to))
+		if folder == nil {
+			return fs.ErrNotExist
+		}
+		folder.set(filepath.Base(o.to), n)
+		p.find(filepath.Dir(o.path)).set(filepath.Base(o.path), nil)
 	case o.kind == "remove":
 		p.find(filepath.Dir(o.path)).set(filepath.Base(o.path), nil)
 	case o.kind == "write":
@@ -239,6 +246,9 @@ func (p *powerFS) Create(path string) (file, error) {
 }
 func (p *powerFS) Link(from, to string) error {
 	return p.apply(op{kind: "link", path: from, to: to})
+}
+func (p *powerFS) Rename(from, to string) error {
+	return p.apply(op{kind: "rename", path: from, to: to})
 }
 func (p *powerFS) Remove(path string) error  { return p.apply(op{kind: "remove", path: path}) }
 func (p *powerFS) Mkdir(path string) error   { return p.apply(op{kind: "mkdir", path: path}) }

@@ -31,6 +31,12 @@ type Store interface {
 	// that an outcome that was not seen can be retried; other bytes are
 	// ErrExists and change nothing.
 	Put(ctx context.Context, key string, data []byte) error
+	// Rewrite stores data under a checkpoint's key as Put does, but in place
+	// of whatever is there, which readers see until they see data: the key is
+	// never without an object. It takes only the bytes whose SHA-256 stands
+	// in the key, so that one that arrives arbitrarily late, from whoever led
+	// once, can write nothing else.
+	Rewrite(ctx context.Context, key string, data []byte) error
 	// Get returns the object's bytes, the caller's to keep, or ErrNotFound.
 	Get(ctx context.Context, key string) ([]byte, error)
 	// List returns the objects whose keys begin with prefix, which may end
@@ -116,6 +122,18 @@ func CheckPut(key string, data []byte) error {
 	}
 	if len(data) == 0 {
 		return fmt.Errorf("key %q: no bytes; expected at least one", key)
+	}
+	return nil
+}
+
+// CheckRewrite refuses what is not a checkpoint's key with its own bytes.
+func CheckRewrite(key string, data []byte) error {
+	_, _, sha, err := ParseCheckpointKey(key)
+	if err != nil {
+		return err
+	}
+	if Digest(data) != sha {
+		return fmt.Errorf("checkpoint %s: found %s, expected the SHA-256 in its name", key, Describe(data))
 	}
 	return nil
 }

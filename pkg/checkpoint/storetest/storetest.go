@@ -25,6 +25,8 @@ func Run(t *testing.T, open func(t *testing.T) checkpoint.Store) {
 		{"G3_ObjectsAreImmutable", (*suite).immutable},
 		{"G3_ConcurrentPutsHaveOneWinner", (*suite).oneWinner},
 		{"G3_ReadersSeeWholeObjects", (*suite).wholeObjects},
+		{"G3_RewriteReplacesAsAWhole", (*suite).rewrites},
+		{"G4_RewriteTakesNothingElse", (*suite).rewriteRefuses},
 		{"GetAbsent", (*suite).getAbsent},
 		{"ListIsSortedAndFiltered", (*suite).list},
 		{"ListIsNotCutOff", (*suite).listMany},
@@ -187,6 +189,62 @@ func (s *suite) wholeObjects() {
 	}
 }
 
+// checkpointOf is a checkpoint's key for the bytes.
+func checkpointOf(data []byte) string {
+	return checkpoint.CheckpointKey("r", 0, 10, checkpoint.Digest(data))
+}
+
+// rewrites replaces bytes that are not what the key names; a reader meanwhile sees one or the other.
+func (s *suite) rewrites() {
+	for _, size := range []int{100, large} {
+		whole, torn := content(1, size), content(1, size)[:size/2]
+		key := checkpointOf(whole)
+		s.put(key, torn)
+		done := make(chan error, 1)
+		go func() { done <- s.store.Rewrite(s.ctx, key, whole) }()
+		for written := false; !written; {
+			select {
+			case err := <-done:
+				if err != nil {
+					s.Fatal(err)
+				}
+				written = true
+			default:
+			}
+			found, err := s.store.Get(s.ctx, key)
+			if err != nil {
+				s.Fatalf("the key is without an object: %v", err)
+			}
+			if !bytes.Equal(found, whole) && (written || !bytes.Equal(found, torn)) {
+				s.Fatalf("found %s, expected what was there or what is", checkpoint.Describe(found))
+			}
+		}
+		if err := s.store.Rewrite(s.ctx, key, whole); err != nil { // of a leader that is late
+			s.Fatal(err)
+		}
+		s.mustHold(key, whole)
+	}
+	s.mustHold(checkpointOf(content(1, 100)), content(1, 100))
+	absent := content(2, 100)
+	if err := s.store.Rewrite(s.ctx, checkpointOf(absent), absent); err != nil {
+		s.Fatal(err)
+	}
+	s.mustHold(checkpointOf(absent), absent)
+}
+
+// rewriteRefuses: other bytes, and keys that name none.
+func (s *suite) rewriteRefuses() {
+	whole := content(1, 100)
+	s.put("models/m/1/model", whole)
+	s.put(checkpointOf(whole), whole)
+	for _, key := range []string{"models/m/1/model", checkpointOf(whole)} {
+		if err := s.store.Rewrite(s.ctx, key, content(2, 100)); err == nil {
+			s.Errorf("rewrite of %s with other bytes was taken", key)
+		}
+		s.mustHold(key, whole)
+	}
+}
+
 func (s *suite) getAbsent() {
 	s.put("a/b/c", []byte("x"))
 	for _, key := range []string{"a", "a/b", "a/b/d", "a/b/c/d", "a/b/c.1", "z"} {
@@ -311,6 +369,7 @@ func (s *suite) endedContext() {
 	ended, cancel := context.WithCancel(s.ctx)
 	cancel()
 	s.mustBe(s.store.Put(ended, "a", []byte("x")), context.Canceled)
+	s.mustBe(s.store.Rewrite(ended, checkpointOf([]byte("x")), []byte("x")), context.Canceled)
 	_, err := s.store.Get(ended, "a")
 	s.mustBe(err, context.Canceled)
 	_, err = s.store.List(ended, "")
