@@ -83,7 +83,7 @@ toolchain() {
 # server NAME IMAGE PATH: one static binary on nothing, at the path where the official image has it.
 server() {
 	local name=$1 image=$2 path=$3 version=${2##*:} root binary
-	binary=$(go run ./internal/testservers/build | grep "/$name-")
+	binary=$(go run ./internal/testservers/build "$name")
 	[ "${binary##*-v}" = "${version#v}" ] || fail "Dockerfile names $image, the tests pin $name-v${binary##*-v}: make them agree"
 	root=$(mktemp -d)
 	install -D -m 0755 "$binary" "$root$path"

@@ -18,5 +18,5 @@
 //
 // A server that cannot be built or does not become ready fails the test; no
 // test is ever skipped for the lack of one. `go run ./internal/testservers/build`
-// builds all of them ahead of a test run.
+// builds all of them ahead of a test run, or those it is given the names of.
 package testservers
