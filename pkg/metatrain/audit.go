@@ -101,8 +101,7 @@ func (a *audit) free(now int64) bool {
 
 // knows says that the process was heard already, or failed on it.
 func (a *audit) knows(process string) bool {
-	_, failed := a.again.shards[0].failed[process]
-	return failed || slices.ContainsFunc(a.votes, func(v vote) bool { return v.process == process })
+	return a.again.shards[0].failedBy(process) || slices.ContainsFunc(a.votes, func(v vote) bool { return v.process == process })
 }
 
 // doubts says that no more of the run's steps is granted for now: processes disagree, or somebody is found out and that is
@@ -151,7 +150,7 @@ func (m *Machine) audited(r *run, res Result, payload []byte) (ResultReply, bool
 	m.release(l)
 	w.seen = m.clock.Mono
 	if err != nil {
-		a.again.shards[0].bar(w.process, "")
+		a.again.shards[0].bar(w, "")
 		m.auditFails(r, a, "refused: "+clip(err.Error()))
 		return ResultReply{Term: m.term, Verdict: Refused, Reason: err.Error()}, true
 	}
@@ -220,7 +219,7 @@ func (m *Machine) failedAudit(r *run, a *audit, w *worker, f Failure) {
 	if f.Transient || f.Digest == "" {
 		sh.rests = m.clock.Mono + min(int64(100)<<min(sh.tries, 10), 5_000)
 	} else {
-		sh.bar(w.process, f.Digest)
+		sh.bar(w, f.Digest)
 	}
 	m.auditFails(r, a, clip(f.Text))
 }

@@ -34,13 +34,11 @@ func (m *Machine) failure(f Failure) {
 		m.giveUp(r, sh)
 		return
 	}
-	for other, digest := range sh.failed {
-		if other != f.Worker && digest == f.Digest {
-			m.fault(r, f, l.Lease)
-			return
-		}
+	if m.alike(r, sh, l.worker, f.Digest) {
+		m.fault(r, f, l.Lease)
+		return
 	}
-	sh.bar(f.Worker, f.Digest)
+	sh.bar(l.worker, f.Digest)
 	m.giveUp(r, sh)
 }
 
@@ -79,12 +77,53 @@ func (m *Machine) fault(r *run, f Failure, l Lease) {
 // maxSkips bounds the record of decisions, which every lease of a step, checkpoint and manifest repeats.
 const maxSkips = 1000
 
-// bar keeps a worker from a shard that it failed on.
-func (sh *shard) bar(worker, digest string) {
+// failed is how a worker failed on a shard, and whose worker it was.
+type failed struct{ process, digest string }
+
+// bar keeps a worker, and what else there is of its process, from a shard that it failed on.
+func (sh *shard) bar(w *worker, digest string) {
 	if sh.failed == nil {
-		sh.failed = map[string]string{}
+		sh.failed = map[string]failed{}
 	}
-	sh.failed[worker] = digest
+	sh.failed[w.id] = failed{w.process, digest}
+}
+
+// failedBy says that a worker of the process failed on the shard.
+func (sh *shard) failedBy(process string) bool {
+	for _, f := range sh.failed {
+		if f.process == process {
+			return true
+		}
+	}
+	return false
+}
+
+// barred says that a worker may not do a shard, because its process failed on it. Only of a process that is alone with the
+// work another life may try: it is the nearest thing to another process.
+func (m *Machine) barred(r *run, sh *shard, w *worker) bool {
+	_, itself := sh.failed[w.id]
+	return itself || sh.failedBy(w.process) && m.others(r, sh, w)
+}
+
+// others says that a worker of another process is known that may do the shard.
+func (m *Machine) others(r *run, sh *shard, than *worker) bool {
+	for _, w := range m.workers {
+		if w.process != than.process && r.unfit(r.phase, w) == "" && !sh.failedBy(w.process) {
+			return true
+		}
+	}
+	return false
+}
+
+// alike says that another process failed on the shard as this worker did, or an earlier life of its own, where it is
+// alone: what all of one process say is one word.
+func (m *Machine) alike(r *run, sh *shard, w *worker, digest string) bool {
+	for id, f := range sh.failed {
+		if f.digest == digest && id != w.id && (f.process != w.process || !m.others(r, sh, w)) {
+			return true
+		}
+	}
+	return false
 }
 
 func (m *Machine) giveUp(r *run, sh *shard) {

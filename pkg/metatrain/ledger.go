@@ -104,7 +104,7 @@ func (m *Machine) pick(p *poll, idle map[*run]int) *lease {
 		if r.phase == nil || r.phase.deciding || m.outage(r) || m.doubts(r) || r.unfit(r.phase, p.worker) != "" {
 			continue
 		}
-		i := r.phase.pending(p.worker, m.clock.Mono)
+		i := m.pending(r, p.worker)
 		if i < 0 && !p.spare() {
 			i = m.late(r, p.worker)
 		}

@@ -41,7 +41,7 @@ type phase struct {
 type shard struct {
 	done   bool
 	leases []*lease          // at most two: the first and a speculative copy
-	failed map[string]string // worker -> error digest: never leased to them again
+	failed map[string]failed // by worker: never leased to them again
 	text   string            // the last failure
 	tries  int               // failures of any kind
 	spent  int               // leases that ran out: the next one is longer
@@ -175,17 +175,18 @@ func (p *phase) settle(sh *shard) {
 }
 
 // pending finds a shard this worker may do that nobody does: the one it began the last step with, else the lowest.
-func (p *phase) pending(w *worker, now int64) int {
+func (m *Machine) pending(r *run, w *worker) int {
+	p := r.phase
 	for ; p.next < len(p.shards); p.next++ {
 		if sh := &p.shards[p.next]; !sh.done && len(sh.leases) == 0 {
 			break
 		}
 	}
-	if p.work.Kind == Train && p.free(w.home, w, now) {
+	if p.work.Kind == Train && m.free(r, w.home, w) {
 		return w.home
 	}
 	for i := p.next; i < len(p.shards); i++ {
-		if p.free(i, w, now) {
+		if m.free(r, i, w) {
 			return i
 		}
 	}
@@ -193,13 +194,12 @@ func (p *phase) pending(w *worker, now int64) int {
 }
 
 // free says that there is such a shard, that nobody does it, and that this worker may.
-func (p *phase) free(i int, w *worker, now int64) bool {
-	if i >= len(p.shards) {
+func (m *Machine) free(r *run, i int, w *worker) bool {
+	if i >= len(r.phase.shards) {
 		return false
 	}
-	sh := &p.shards[i]
-	_, failed := sh.failed[w.id]
-	return !sh.done && len(sh.leases) == 0 && !failed && sh.rests <= now
+	sh := &r.phase.shards[i]
+	return !sh.done && len(sh.leases) == 0 && sh.rests <= m.clock.Mono && !m.barred(r, sh, w)
 }
 
 // lowest is the first shard not done.

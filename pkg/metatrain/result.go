@@ -76,10 +76,10 @@ func (m *Machine) count(r *run, sh *shard, res Result, payload []byte, into []fl
 
 // refuse turns a malformed result away: its sender does not get the work again.
 func (m *Machine) refuse(r *run, sh *shard, res Result, err error) ResultReply {
-	if m.forget(res) { // else it was said before, or by nobody that was asked
+	if w := m.workers[res.Worker]; m.forget(res) { // else it was said before, or by nobody that was asked
 		sh.tries++
 		sh.text = "refused: " + clip(err.Error())
-		sh.bar(res.Worker, "")
+		sh.bar(w, "")
 		m.giveUp(r, sh)
 	}
 	return ResultReply{Term: m.term, Verdict: Refused, Reason: err.Error()}

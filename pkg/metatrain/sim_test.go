@@ -141,7 +141,7 @@ func newWorld(seed uint64) *world {
 	}
 	for i := range 1 + w.upTo(3) {
 		kind := []string{"sound", "frail"}[w.upTo(1)]
-		w.workers = append(w.workers, &simWorker{proc: proc{w: w, name: fmt.Sprint("worker", i)}, kind: kind, pace: 5 + w.upTo(80), liar: w.rng.IntN(3) == 0, foreman: (seed+uint64(i))%3 == 0, chunk: []int{0, 4, 7}[(seed/3+uint64(i))%3]})
+		w.workers = append(w.workers, &simWorker{proc: proc{w: w, name: fmt.Sprint("worker", i)}, kind: kind, pace: 5 + w.upTo(80), liar: w.rng.IntN(3) == 0, foreman: (seed+uint64(i))%3 == 0, chunk: []int{0, 4, 7}[(seed/3+uint64(i))%3], slots: (seed/7+uint64(i))%3 == 0})
 	}
 	for i := range 1 + w.rng.IntN(5)/3 {
 		w.runs = append(w.runs, newPlan(w, i))

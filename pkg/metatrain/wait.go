@@ -49,7 +49,7 @@ func (m *Machine) waits(r *run) []Wait {
 		switch {
 		case len(sh.leases) > 0:
 			w.Worker, w.Since = sh.leases[0].worker.id, m.clock.Mono-sh.leases[0].granted
-		case !sh.done && len(sh.failed) > 0 && m.barred(sh):
+		case !sh.done && len(sh.failed) > 0 && m.nobody(r, sh):
 			w.Worker = fmt.Sprintf("another worker (%d failed; the last: %s)", len(sh.failed), sh.text)
 			w.Since = m.clock.Mono - p.began
 		default:
@@ -66,10 +66,10 @@ const waitAudit Kind = "audit"
 // maxWaits is how many waits are named: they travel in a frame's header.
 const maxWaits = 8
 
-// barred says that every worker known failed on this shard.
-func (m *Machine) barred(sh *shard) bool {
-	for id := range m.workers {
-		if _, failed := sh.failed[id]; !failed {
+// nobody says that no worker known may do this shard, as each failed on it.
+func (m *Machine) nobody(r *run, sh *shard) bool {
+	for _, w := range m.workers {
+		if !m.barred(r, sh, w) {
 			return false
 		}
 	}
