@@ -9,6 +9,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -29,27 +30,69 @@ func main() {
 	os.Exit(settings.Exit("coordinator", run(ctx, os.Args[1:])))
 }
 
+// options are what the flags say.
+type options struct {
+	common wiring.Common
+	nats   wiring.NATS
+	etcd   backends.Etcd
+	store  backends.Store
+	debug  wiring.Debug
+
+	id                   string
+	ttl, outage          time.Duration
+	window, share, shard int // MiB, MiB, tasks
+	spool                string
+	spoolLimit           int // MiB
+	mostRuns             int
+}
+
+// flags adds them to fs.
+func (o *options) flags(fs *flag.FlagSet) {
+	o.debug.Flags(fs)
+	o.common.Flags(fs)
+	o.nats.Flags(fs)
+	o.etcd.Flags(fs)
+	o.store.Flags(fs)
+	fs.StringVar(&o.id, "id", "", "`name` of this coordinator in logs; default host and process")
+	fs.DurationVar(&o.ttl, "lease", 4*time.Second, "leadership lease: a leader that dies is replaced after about so `long`; whole seconds, at least 2")
+	fs.IntVar(&o.window, "window", 256, "`MiB` of partial sums held per run; results beyond wait at their workers")
+	fs.IntVar(&o.share, "theta-by-reference", 32, "parameters of so many `MiB` or more are put into the S3 store once, for workers to read there by an address that is handed to them; who cannot reach it has them from here. 0 = never")
+	fs.IntVar(&o.shard, "shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards from observed durations. Never changes bits")
+	fs.DurationVar(&o.outage, "max-store-outage", 10*time.Minute, "how `long` a run trains on while the store does not take its state; then it waits, and goes on by itself")
+	fs.StringVar(&o.spool, "spool", "", "`folder` of this machine's disk that keeps each run's newest state while the store does not take it, from where a coordinator resumes; empty keeps states in memory alone")
+	fs.IntVar(&o.spoolLimit, "spool-limit", 4096, "`MiB` that the spool holds at most")
+	fs.IntVar(&o.mostRuns, "max-runs-per-user", 0, "active `runs` that one user may have, by the name their command line gives; 0 = as many as they like")
+}
+
+// check refuses what no coordinator can do.
+func (o *options) check() error {
+	switch {
+	case o.ttl < 2*time.Second || o.ttl%time.Second != 0:
+		return fmt.Errorf("--lease: found %v, expected whole seconds, at least 2s", o.ttl)
+	case o.outage < time.Second:
+		return fmt.Errorf("--max-store-outage: found %v, expected at least 1s", o.outage)
+	case o.spoolLimit < 1:
+		return fmt.Errorf("--spool-limit: found %d, expected at least 1", o.spoolLimit)
+	case o.share < 0 || o.share > 1024:
+		return fmt.Errorf("--theta-by-reference: found %d, expected 0 to 1024", o.share)
+	case o.mostRuns < 0:
+		return fmt.Errorf("--max-runs-per-user: found %d, expected 0 or more", o.mostRuns)
+	}
+	return nil
+}
+
+// machine is what the outer loop is told.
+func (o *options) machine() metatrain.Config {
+	return metatrain.Config{
+		Window: o.window << 20, ShardTasks: o.shard, ShareBytes: o.share << 20,
+		MaxRunsPerUser: o.mostRuns, MaxStoreOutageMS: o.outage.Milliseconds(),
+	}
+}
+
 func run(ctx context.Context, args []string) error {
+	var o options
 	fs := flag.NewFlagSet("coordinator", flag.ContinueOnError)
-	var common wiring.Common
-	var nats wiring.NATS
-	var etcd backends.Etcd
-	var store backends.Store
-	var debug wiring.Debug
-	debug.Flags(fs)
-	common.Flags(fs)
-	nats.Flags(fs)
-	etcd.Flags(fs)
-	store.Flags(fs)
-	id := fs.String("id", "", "`name` of this coordinator in logs; default host and process")
-	ttl := fs.Duration("lease", 4*time.Second, "leadership lease: a leader that dies is replaced after about so `long`; whole seconds, at least 2")
-	window := fs.Int("window", 256, "`MiB` of partial sums held per run; results beyond wait at their workers")
-	share := fs.Int("theta-by-reference", 32, "parameters of so many `MiB` or more are put into the S3 store once, for workers to read there by an address that is handed to them; who cannot reach it has them from here. 0 = never")
-	shard := fs.Int("shard-tasks", 0, "`tasks` per shard, for experiments; 0 sizes shards from observed durations. Never changes bits")
-	outage := fs.Duration("max-store-outage", 10*time.Minute, "how `long` a run trains on while the store does not take its state; then it waits, and goes on by itself")
-	spool := fs.String("spool", "", "`folder` of this machine's disk that keeps each run's newest state while the store does not take it, from where a coordinator resumes; empty keeps states in memory alone")
-	spoolLimit := fs.Int("spool-limit", 4096, "`MiB` that the spool holds at most")
-	most := fs.Int("max-runs-per-user", 0, "active `runs` that one user may have, by the name their command line gives; 0 = as many as they like")
+	o.flags(fs)
 	asked := len(args) > 0 && args[0] == "health"
 	if asked {
 		args = args[1:]
@@ -58,48 +101,46 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	if asked {
-		return health(ctx, &common, &nats, &etcd)
+		return health(ctx, &o.common, &o.nats, &o.etcd)
 	}
-	log, err := common.Log()
+	log, err := o.common.Log()
 	if err != nil {
 		return err
 	}
-	if *ttl < 2*time.Second || *ttl%time.Second != 0 {
-		return fmt.Errorf("--lease: found %v, expected whole seconds, at least 2s", *ttl)
+	if err := o.check(); err != nil {
+		return err
 	}
-	stop, err := debug.Serve(log)
+	stop, err := o.debug.Serve(log)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	if *outage < time.Second {
-		return fmt.Errorf("--max-store-outage: found %v, expected at least 1s", *outage)
+	err = o.coordinate(ctx, log)
+	if err != nil && ctx.Err() != nil { // told to end before it began: that is no failure
+		log.Info("ended before the start was through", "left", err)
+		return nil
 	}
-	if *spoolLimit < 1 {
-		return fmt.Errorf("--spool-limit: found %d, expected at least 1", *spoolLimit)
-	}
-	if *share < 0 || *share > 1024 {
-		return fmt.Errorf("--theta-by-reference: found %d, expected 0 to 1024", *share)
-	}
-	if *most < 0 {
-		return fmt.Errorf("--max-runs-per-user: found %d, expected 0 or more", *most)
-	}
+	return err
+}
+
+// coordinate reaches the servers, then leads or stands by until ctx ends.
+func (o *options) coordinate(ctx context.Context, log *slog.Logger) error {
 	host, _ := os.Hostname()
-	name := cmp.Or(*id, fmt.Sprintf("%s-%d", host, os.Getpid()))
-	looks := doctor.Config{Common: common, NATS: nats, Etcd: etcd, Store: store, Log: log}
-	objects, err := store.Open(ctx, &common, log)
+	name := cmp.Or(o.id, fmt.Sprintf("%s-%d", host, os.Getpid()))
+	looks := doctor.Config{Common: o.common, NATS: o.nats, Etcd: o.etcd, Store: o.store, Log: log}
+	objects, err := o.store.Open(ctx, &o.common, log)
 	if errors.Is(err, s3store.ErrClock) {
 		doctor.NameClocks(ctx, looks)
 	}
 	if err != nil {
 		return err
 	}
-	state, err := etcd.Connect(ctx, &common, log)
+	state, err := o.etcd.Connect(ctx, &o.common, log)
 	if err != nil {
 		return err
 	}
 	defer state.Close()
-	bus, err := nats.Connect(ctx, &common, "coordinator "+name, log)
+	bus, err := o.nats.Connect(ctx, &o.common, "coordinator "+name, log)
 	if err != nil {
 		return err
 	}
@@ -107,16 +148,15 @@ func run(ctx context.Context, args []string) error {
 	if err := bus.EnsureEvents(ctx); err != nil {
 		log.Warn("followers see no history", "err", err)
 	}
-	kept, err := openSpool(ctx, *spool, common.Prefix, *spoolLimit)
+	kept, err := openSpool(ctx, o.spool, o.common.Prefix, o.spoolLimit)
 	if err != nil {
 		return err
 	}
 	watch := doctor.Watch{Config: looks, Bus: bus}
 	go watch.Run(ctx)
 	coordinator.Run(ctx, coordinator.Config{
-		ID: name, Prefix: common.Prefix, Log: log, Spool: kept, NewCluster: rand.Text,
-		Machine: metatrain.Config{Window: *window << 20, ShardTasks: *shard, ShareBytes: *share << 20, MaxRunsPerUser: *most, MaxStoreOutageMS: outage.Milliseconds()},
-	}, backends.Elector{State: state, ID: name, TTL: *ttl}, bus, objects)
+		ID: name, Prefix: o.common.Prefix, Log: log, Spool: kept, NewCluster: rand.Text, Machine: o.machine(),
+	}, backends.Elector{State: state, ID: name, TTL: o.ttl}, bus, objects)
 	return nil
 }
 

@@ -88,6 +88,7 @@ func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkp
 	for awaitBus(ctx, bus) {
 		campaign(ctx, cfg, elector, bus, store)
 	}
+	cfg.Log.Info("ended", "id", cfg.ID)
 }
 
 // newSecret draws the key of what is audited: this process's own, told to nobody and kept nowhere, so that the next leader
@@ -115,11 +116,16 @@ func campaign(ctx context.Context, cfg Config, elector Elector, bus Bus, store c
 		cfg.Log.Error("leading ended", "err", err)
 		pause(ctx, time.Second)
 	}
+	if ctx.Err() != nil {
+		cfg.Log.Info("ending: giving the leadership up", "id", cfg.ID, "revision", l.Revision())
+	}
 	resign, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
 	if err := l.Resign(resign); err != nil {
-		cfg.Log.Warn("resign", "err", err)
+		cfg.Log.Warn("not resigned: others lead once the lease ends", "revision", l.Revision(), "err", err)
+		return
 	}
+	cfg.Log.Info("resigned", "id", cfg.ID, "revision", l.Revision())
 }
 
 // How the heap grows between two collections: by heapGrowth percent of what is live and of heapFloor, memory in bytes that

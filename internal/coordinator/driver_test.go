@@ -3,6 +3,7 @@ package coordinator_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -172,5 +173,27 @@ func TestStoreThatFailsIsNamed(t *testing.T) {
 	_, _, err := r.client.Submit(r.ctx, r.spec("x"), false)
 	if err == nil || !strings.Contains(err.Error(), errDown.Error()) || errors.Is(err, client.ErrNoLeader) {
 		t.Errorf("got %v, expected the store's error", err)
+	}
+}
+
+// Who reads the log of a coordinator that was told to end sees that it did, and that it gave the leadership up.
+func TestEndingIsLogged(t *testing.T) {
+	r := newRig(t)
+	var log lines
+	r.log = slog.New(slog.NewTextHandler(&log, nil))
+	leader := r.coordinate("leader", metatrain.Config{})
+	if _, _, err := r.client.Runs(r.ctx, ""); err != nil {
+		t.Fatal(err)
+	}
+	standby := r.coordinate("standby", metatrain.Config{})
+	standby()
+	if log.having("ended", "id=standby") != 1 || log.having("resigned") != 0 {
+		t.Errorf("found %q, expected that the one that stood by ended, and nothing of leadership", log.text.String())
+	}
+	leader()
+	for _, line := range []string{"ending", "resigned", "msg=ended"} {
+		if log.having(line, "id=leader") != 1 {
+			t.Errorf("found %q, expected a line with %q", log.text.String(), line)
+		}
 	}
 }
