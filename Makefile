@@ -28,14 +28,14 @@ sim:                       ## whole clusters in virtual time under random faults
 	WARMSTART_SIM_SEEDS=$(or $(SEEDS),100000) go test -count=1 -timeout 24h -v -run TestSimulation ./pkg/metatrain
 
 bits:                      ## the same bits from plain Go, AVX2, the race detector, and GOAMD64=v3, where the compiler fuses
-	go test -tags noasm ./internal/kernel ./pkg/nn ./pkg/learner
-	go test -tags noavx512 ./pkg/nn ./pkg/learner
+	go test -skip Mutants -tags noasm ./internal/kernel ./pkg/nn ./pkg/learner
+	go test -skip Mutants -tags noavx512 ./pkg/nn ./pkg/learner
 	go test -race -run 'Bits|Group|SideBySide' ./pkg/nn ./pkg/learner
-	GOAMD64=v3 go test ./internal/kernel ./pkg/nn ./pkg/learner ./pkg/taskshards
+	GOAMD64=v3 go test -skip Mutants ./internal/kernel ./pkg/nn ./pkg/learner ./pkg/taskshards
 
 bits-arm64:                ## the same bits from arm64, where the compiler fuses, under Debian's qemu-user-static
 	@command -v qemu-aarch64-static >/dev/null || { echo "qemu-aarch64-static is missing: apt-get install -y qemu-user-static"; exit 1; }
-	GOARCH=arm64 CGO_ENABLED=0 go test -timeout 30m -exec qemu-aarch64-static ./internal/kernel ./pkg/nn ./pkg/learner
+	GOARCH=arm64 CGO_ENABLED=0 go test -skip Mutants -timeout 30m -exec qemu-aarch64-static ./internal/kernel ./pkg/nn ./pkg/learner
 
 # Twice, since Go before 1.27 now and then fails at the end of the time with "context deadline exceeded" and nothing
 # found (golang/go#75804). What is found is kept in testdata/fuzz, and the second run begins with it.
