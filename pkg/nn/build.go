@@ -93,8 +93,8 @@ func (b *builder) fits() error {
 	switch {
 	case len(b.m.steps) > maxLayers:
 		return fmt.Errorf("%d layers, expected at most %d", len(b.m.steps), maxLayers)
-	case b.m.size > maxParams:
-		return fmt.Errorf("%d parameters, expected at most %d; narrow %s", b.m.size, maxParams, b.m.Widest())
+	case b.m.size > MaxParams:
+		return fmt.Errorf("%d parameters, expected at most %d; narrow model.%s", b.m.size, MaxParams, b.m.Widest())
 	case volume(last.out) > maxSample:
 		return fmt.Errorf("shape %v of %d elements per sample, expected at most %d", last.out, volume(last.out), maxSample)
 	}

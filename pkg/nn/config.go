@@ -139,10 +139,13 @@ func (d *Dims) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// MaxParams bounds the parameters of a model, and of a learner with its own: a vector of them is one result, of which
+// the coordinator must be able to hold more than one.
+const MaxParams = 32 << 20
+
 // Limits of what Build accepts; more is a mistake of the spec.
 const (
 	maxWidth  = 1 << 16
-	maxParams = 1 << 28
 	maxSample = 1 << 24 // elements that one layer makes of one sample
 	maxLinks  = 1 << 22 // pairs of output and input positions of one layer
 	maxLayers = 1000

@@ -114,6 +114,22 @@ func (e *engine) equip(kinds Kinds) (err error) {
 	return e.checkTable()
 }
 
+// checkSize refuses a model of too many parameters.
+func (e *engine) checkSize() error {
+	if e.params <= nn.MaxParams {
+		return nil
+	}
+	return fmt.Errorf("model %s with learner %s has %d parameters, expected at most %d; %s", e.spec.Model.Name, e.spec.Learner.Name, e.params, nn.MaxParams, e.narrower())
+}
+
+// narrower is the remedy where a model is too large.
+func (e *engine) narrower() string {
+	if e.model == nil || len(e.spec.Network) > 0 {
+		return "narrow the model"
+	}
+	return "narrow model." + e.model.Widest()
+}
+
 // modelConfig is what of a spec belongs to the published model.
 func modelConfig(s *metatrain.RunSpec) metatrain.ModelConfig {
 	return metatrain.ModelConfig{Contract: s.Contract, Family: s.Family, Model: s.Model, Learner: s.Learner, Inner: s.Inner, Outer: s.Outer, Shape: s.Shape, Network: s.Network}

@@ -33,26 +33,6 @@ func (e *engine) checkHeldOut() error {
 	return nil
 }
 
-// checkSize refuses a model of too many parameters: a vector of them is one result, of which the coordinator must be able
-// to hold more than one.
-func (e *engine) checkSize() error {
-	if e.params <= maxParams {
-		return nil
-	}
-	return fmt.Errorf("model %s with learner %s has %d parameters, expected at most %d; %s", e.spec.Model.Name, e.spec.Learner.Name, e.params, maxParams, e.narrower())
-}
-
-// maxParams bounds the parameters of a run.
-const maxParams = 32 << 20
-
-// narrower is the remedy where a model is too large.
-func (e *engine) narrower() string {
-	if e.model == nil || len(e.spec.Network) > 0 {
-		return "narrow the model"
-	}
-	return "narrow model." + e.model.Widest()
-}
-
 // checkTable refuses early what the table at the end of a run could not be made of.
 func (e *engine) checkTable() error {
 	if !e.spec.Evaluation.Table {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
+	"github.com/warmstart-ml/warmstart/pkg/nn"
 )
 
 // keepThetas is how many parameter vectors a worker keeps: the one at work, the next, and, where they are small, those of
@@ -51,7 +52,7 @@ func (t *thetas) close() { t.stop() }
 func (t *thetas) hear(data []byte) {
 	var head metatrain.Theta
 	chunk, err := metatrain.DecodeFrame(data, &head)
-	if most := 4 * maxParams; err == nil && (head.Total < 0 || head.Total > most) {
+	if most := 4 * nn.MaxParams; err == nil && (head.Total < 0 || head.Total > most) {
 		err = fmt.Errorf("parameters of %d bytes announced, expected 0 to %d", head.Total, most)
 	}
 	t.mu.Lock()
