@@ -10,7 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/warmstart-ml/warmstart/internal/gorgoniaengine"
+	"github.com/warmstart-ml/warmstart/pkg/graph"
 	"github.com/warmstart-ml/warmstart/pkg/nn"
 	"github.com/warmstart-ml/warmstart/pkg/warmstart"
 	"github.com/warmstart-ml/warmstart/pkg/worker"
@@ -23,21 +23,21 @@ type options struct {
 
 // gated makes the net. Each operation writes its own gradient into the graph, so that the meta-gradient through the
 // inner steps is exact.
-func gated(raw json.RawMessage, s nn.Shape) (gorgoniaengine.Net, error) {
+func gated(raw json.RawMessage, s nn.Shape) (graph.Net, error) {
 	var o options
 	if err := json.Unmarshal(raw, &o); err != nil {
-		return gorgoniaengine.Net{}, fmt.Errorf("options: %w", err)
+		return graph.Net{}, fmt.Errorf("options: %w", err)
 	}
 	in, hidden, out := s.Size(), o.Units, s.Out
-	return gorgoniaengine.Net{
+	return graph.Net{
 		In: in, Out: out,
-		Tensors: []gorgoniaengine.Tensor{
+		Tensors: []graph.Tensor{
 			{Name: "value.w", Rows: in, Cols: hidden, Fan: in}, {Name: "value.b", Rows: 1, Cols: hidden, Fan: in},
 			{Name: "gate.w", Rows: in, Cols: hidden, Fan: in}, {Name: "gate.b", Rows: 1, Cols: hidden, Fan: in},
 			{Name: "head.w", Rows: hidden, Cols: out, Fan: hidden}, {Name: "head.b", Rows: 1, Cols: out},
 		},
-		Forward: func(g *gorgoniaengine.Graph, p []*gorgoniaengine.Value, x *gorgoniaengine.Value) *gorgoniaengine.Value {
-			linear := func(x, w, b *gorgoniaengine.Value) *gorgoniaengine.Value {
+		Forward: func(g *graph.Graph, p []*graph.Value, x *graph.Value) *graph.Value {
+			linear := func(x, w, b *graph.Value) *graph.Value {
 				return g.Add(g.MatMul(x, w), g.Spread(b, x.Rows))
 			}
 			hidden := g.Times(linear(x, p[0], p[1]), g.Sigmoid(linear(x, p[2], p[3])))
@@ -48,7 +48,7 @@ func gated(raw json.RawMessage, s nn.Shape) (gorgoniaengine.Net, error) {
 
 func main() {
 	kinds := worker.BuiltinKinds()
-	kinds.Models["gated"] = worker.ModelKind{Options: func() any { return new(options) }, Engine: gorgoniaengine.Name}
-	kinds.Engines[gorgoniaengine.Name] = gorgoniaengine.Kind(map[string]gorgoniaengine.Maker{"gated": gated})
+	kinds.Models["gated"] = worker.ModelKind{Options: func() any { return new(options) }, Engine: graph.Engine}
+	kinds.Engines[graph.Engine] = graph.Kind(map[string]graph.Maker{"gated": gated})
 	warmstart.Main(kinds)
 }
