@@ -115,7 +115,7 @@ func (m *Machine) late(r *run, w *worker) int {
 	for i := range p.shards {
 		sh := &p.shards[i]
 		copies += max(0, len(sh.leases)-1)
-		if sh.done || p.announced(i) || m.barred(r, sh, w) || len(sh.leases) != 1 {
+		if sh.done || m.announced(p, i) || m.barred(r, sh, w) || len(sh.leases) != 1 {
 			continue
 		}
 		l := sh.leases[0]

@@ -152,6 +152,7 @@ func (m *Machine) release(l *lease) {
 	if !sh.done && len(sh.leases) == 0 {
 		p.open++
 		p.next = min(p.next, l.Work.Node.Index)
+		m.room = m.room || len(p.parked) > 0 // for what comes from who holds no lease
 	}
 }
 

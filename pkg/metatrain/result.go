@@ -17,7 +17,7 @@ func (m *Machine) result(res Result, payload []byte) ResultReply {
 	switch {
 	case sh == nil:
 		return answer
-	case m.full(r.phase, sh):
+	case m.full(r.phase, sh) && (m.leaseOf(res) == nil || !m.makeRoom(r, sh)):
 		return m.hold(r, res)
 	}
 	return m.count(r, sh, res, payload, r.unspare())

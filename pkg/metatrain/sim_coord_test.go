@@ -304,7 +304,8 @@ func holdParked(m *Machine, p *phase) error {
 		if i > 0 && p.parked[i-1].res.Work.Node.Index > index {
 			return fmt.Errorf("announcement of shard %d waits before that of %d", p.parked[i-1].res.Work.Node.Index, index)
 		}
-		if sh := &p.shards[index]; p.work.Kind == Train && !p.deciding && p.transfers[index] == nil && !m.full(p, sh) {
+		sh := &p.shards[index]
+		if may := m.leaseOf(a.res) != nil || len(sh.leases) == 0; may && p.work.Kind == Train && !p.deciding && p.transfers[index] == nil && !m.full(p, sh) {
 			return fmt.Errorf("announcement of shard %d waits though there is room", index)
 		}
 	}

@@ -9,11 +9,13 @@ import (
 // transfer is a result on its way in chunks: it was announced, and there is room for it (G6).
 type transfer struct {
 	worker, sha256 string
-	vec            []float32 // a gradient's, whose memory data is: nothing is copied once it is whole
-	data           []byte
+	lease          uint64      // that the latest announcement or chunk named; it may be none that is held
+	total          int         // bytes announced
+	vec            []float32   // a gradient's, whose memory data is: nothing is copied once it is whole
+	data           []byte      // of total bytes where vec is there; else as long as what came
 	got            int         // bytes that are there, from the first
 	ahead          map[int]int // where chunks end that came before one below them, by where they begin
-	seen           int64       // Mono of the latest chunk
+	seen           int64       // Mono at which got last grew
 }
 
 // announced is an announcement that waits for room.
@@ -26,7 +28,7 @@ type announced struct {
 // Bounds of results that come in chunks; times are milliseconds.
 const (
 	maxWhole     = 256 << 20 // bytes of theta_0 or of a table: a gradient is as long as theta
-	idleTransfer = 5_000     // without a chunk a transfer is given up
+	idleTransfer = 5_000     // without a byte that was missing a transfer is given up
 	waitForRoom  = 1_000     // before an announcement is to be made again
 	maxAhead     = 64        // chunks that came before one below them
 	offersEach   = 4         // announcements that wait, for each shard: there are at most two leases, and older leaders'
@@ -55,35 +57,70 @@ func (m *Machine) offered(req uint64, res Result, payload []byte) {
 		m.reply(req, answer)
 		return
 	}
-	t := r.phase.transfers[res.Work.Node.Index]
-	if t == nil {
-		if err := m.checkHead(r, r.phase, res); err != nil {
-			m.reply(req, m.refuse(r, sh, res, err))
-			return
-		}
-		if m.full(r.phase, sh) {
-			m.park(r, req, res)
-			return
-		}
-		t = m.admitted(r, res)
+	if err := m.checkHead(r, r.phase, res); err != nil {
+		m.reply(req, m.refuse(r, sh, res, err))
+		return
 	}
-	if t.worker != res.Worker || t.sha256 != res.SHA256 || len(t.data) != res.Total { // a copy's comes already
+	if !m.admits(r, sh, res) {
 		m.park(r, req, res)
 		return
 	}
+	t := r.phase.transfers[res.Work.Node.Index]
+	if t == nil {
+		t = m.admitted(r, res)
+	}
+	t.lease = res.Lease
 	m.reply(req, m.receive(r, sh, t, res, payload))
+}
+
+// admits says that a result may come now. It makes room for one whose worker holds its lease, at the cost of what comes
+// from who holds none: such a result is as good (G2), but anybody may announce one.
+func (m *Machine) admits(r *run, sh *shard, res Result) bool {
+	index, held := res.Work.Node.Index, m.leaseOf(res) != nil
+	switch t := r.phase.transfers[index]; {
+	case t == nil:
+	case t.worker == res.Worker && t.sha256 == res.SHA256 && t.total == res.Total && (held || t.lease == res.Lease):
+		return true
+	case !held || m.leased(t):
+		return false // another's comes already
+	default:
+		m.abandon(r, index)
+	}
+	return held && m.makeRoom(r, sh) || !held && len(sh.leases) == 0 && !m.full(r.phase, sh)
+}
+
+// makeRoom says that there is room for the result of who holds its lease: if need be, that of who holds none is given up,
+// the highest leaf's first.
+func (m *Machine) makeRoom(r *run, sh *shard) bool {
+	for m.full(r.phase, sh) {
+		highest := -1
+		for i, t := range r.phase.transfers {
+			if i > highest && !m.leased(t) {
+				highest = i
+			}
+		}
+		if highest < 0 {
+			return false
+		}
+		m.abandon(r, highest)
+	}
+	return true
+}
+
+// leased says that the sender of a transfer holds the lease it names.
+func (m *Machine) leased(t *transfer) bool {
+	l := m.leases[t.lease]
+	return l != nil && l.worker.id == t.worker
 }
 
 // admitted begins a transfer that there is room for.
 func (m *Machine) admitted(r *run, res Result) *transfer {
-	t := &transfer{worker: res.Worker, sha256: res.SHA256, ahead: map[int]int{}, seen: m.clock.Mono}
+	t := &transfer{worker: res.Worker, sha256: res.SHA256, total: res.Total, ahead: map[int]int{}, seen: m.clock.Mono}
 	if res.Work.Kind == Train && !r.spec.rounds() {
 		if t.vec = r.unspare(); len(t.vec) != res.Total/4 {
 			t.vec = make([]float32, res.Total/4)
 		}
 		t.data = memory(t.vec)
-	} else {
-		t.data = make([]byte, res.Total)
 	}
 	r.phase.transfers[res.Work.Node.Index] = t
 	return t
@@ -92,10 +129,12 @@ func (m *Machine) admitted(r *run, res Result) *transfer {
 // receive takes a chunk of a transfer, in whatever order they come; the last one makes a result of it, each before it is
 // answered with the first byte that is missing.
 func (m *Machine) receive(r *run, sh *shard, t *transfer, res Result, payload []byte) ResultReply {
-	t.seen = m.clock.Mono
-	m.prolong(r, res)
-	t.take(res.Offset, payload)
-	if t.got < len(t.data) {
+	before := t.got
+	if t.take(res.Offset, payload); t.got > before { // what moves nothing keeps no room
+		t.seen = m.clock.Mono
+		m.prolong(r, res)
+	}
+	if t.got < t.total {
 		return ResultReply{Term: m.term, Verdict: More, Offset: t.got}
 	}
 	delete(r.phase.transfers, res.Work.Node.Index)
@@ -105,11 +144,14 @@ func (m *Machine) receive(r *run, sh *shard, t *transfer, res Result, payload []
 
 // take puts a chunk in its place, unless it is there, or has none.
 func (t *transfer) take(at int, chunk []byte) {
-	if at < t.got || at > len(t.data) || len(chunk) > len(t.data)-at || len(chunk) == 0 {
+	if at < t.got || at > t.total || len(chunk) > t.total-at || len(chunk) == 0 {
 		return
 	}
-	if at > t.got && len(t.ahead) >= maxAhead {
+	if at > t.got && (len(t.ahead) >= maxAhead || at-t.got > maxAhead*MaxChunk) {
 		return // it is asked for again
+	}
+	if end := at + len(chunk); end > len(t.data) { // memory is had for what came, not for what was announced
+		t.data = slices.Grow(t.data, end-len(t.data))[:end]
 	}
 	if t.ahead[at] != 0 {
 		return
@@ -132,7 +174,7 @@ func (m *Machine) park(r *run, req uint64, res Result) {
 		}
 		return again
 	})
-	if len(p.parked) >= offersEach*len(p.shards) {
+	if m.leaseOf(res) == nil && len(p.parked) >= offersEach*len(p.shards) {
 		m.reply(req, m.later())
 		return
 	}
@@ -164,7 +206,7 @@ func (m *Machine) admit(r *run) {
 	for i := 0; i < len(p.parked) && r.phase == p; {
 		a := p.parked[i]
 		index := a.res.Work.Node.Index
-		if sh := &p.shards[index]; !sh.done && !p.deciding && (p.transfers[index] != nil || m.full(p, sh)) {
+		if sh := &p.shards[index]; !sh.done && !p.deciding && !m.admits(r, sh, a.res) {
 			i++
 			continue
 		}
@@ -208,9 +250,13 @@ func (m *Machine) abandon(r *run, i int) {
 	m.room = true
 }
 
-// announced says that a shard's result waits for room or is on its way: what it waits for is not its worker.
-func (p *phase) announced(i int) bool {
-	return p.transfers[i] != nil || slices.ContainsFunc(p.parked, func(a announced) bool { return a.res.Work.Node.Index == i })
+// announced says that a shard's result waits for room or is on its way from who holds its lease: what it waits for is not
+// its worker.
+func (m *Machine) announced(p *phase, i int) bool {
+	if t := p.transfers[i]; t != nil && m.leased(t) {
+		return true
+	}
+	return slices.ContainsFunc(p.parked, func(a announced) bool { return a.res.Work.Node.Index == i && m.leaseOf(a.res) != nil })
 }
 
 // dropOffers ends what is on its way to a phase that is over.
