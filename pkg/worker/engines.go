@@ -19,6 +19,9 @@ var errUnable = errors.New("not for this worker")
 // keepEngines is how many runs a worker keeps ready.
 const keepEngines = 4
 
+// keepUnable bounds what is remembered of runs that are not for this worker.
+const keepUnable = 256
+
 // engines holds the engines of the runs at hand.
 type engines struct {
 	client *client.Client
@@ -30,10 +33,12 @@ type engines struct {
 	mu    sync.Mutex
 	ready map[string]*engine // by spec digest
 	order []string           // oldest first
+	// unable says of specs why they are not for this worker, so that a second lease of one costs no fetching of its data.
+	unable map[string]error
 }
 
 func newEngines(c *client.Client, kinds Kinds) *engines {
-	return &engines{client: c, kinds: kinds, ahead: newAhead(), ready: map[string]*engine{}}
+	return &engines{client: c, kinds: kinds, ahead: newAhead(), ready: map[string]*engine{}, unable: map[string]error{}}
 }
 
 // within limits the memory of a run.
@@ -57,6 +62,30 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 	if e := es.ready[digest]; e != nil {
 		return e, nil
 	}
+	if err := es.unable[digest]; err != nil {
+		return nil, err
+	}
+	e, err := es.prepare(ctx, run, digest)
+	if errors.Is(err, errUnable) {
+		if len(es.unable) >= keepUnable {
+			clear(es.unable)
+		}
+		es.unable[digest] = err
+	}
+	if err != nil {
+		return nil, err
+	}
+	es.ready[digest] = e
+	es.order = append(es.order, digest)
+	if len(es.order) > keepEngines {
+		delete(es.ready, es.order[0])
+		es.order = es.order[1:]
+	}
+	return e, nil
+}
+
+// prepare fetches a run's spec and data, and builds its engine.
+func (es *engines) prepare(ctx context.Context, run, digest string) (*engine, error) {
 	spec, err := es.client.Spec(ctx, run)
 	if errors.Is(err, metatrain.ErrSpec) { // of a later release
 		return nil, fmt.Errorf("%w: %w", errUnable, err)
@@ -81,12 +110,6 @@ func (es *engines) get(ctx context.Context, run, digest string) (*engine, error)
 		return nil, &TaskError{-1, err}
 	}
 	e.ahead = es.ahead
-	es.ready[digest] = e
-	es.order = append(es.order, digest)
-	if len(es.order) > keepEngines {
-		delete(es.ready, es.order[0])
-		es.order = es.order[1:]
-	}
 	return e, nil
 }
 

@@ -29,6 +29,7 @@ type leader struct {
 	goodbye chan metatrain.Beat // of workers that leave
 
 	mu      sync.Mutex
+	specs   int // asked for
 	polls   int
 	waiting func(metatrain.LeaseReply) // the poll that waits
 	grants  []metatrain.LeaseReply
@@ -102,6 +103,7 @@ func (l *leader) answer(op string, data []byte, reply func(any, []byte)) {
 		f := decode[metatrain.Fetch](l.t, data)
 		content, ok := l.data[f.Theta]
 		if f.Spec != "" {
+			l.specs++
 			content, ok = metatrain.EncodeSpec(l.spec), true
 		}
 		reply(metatrain.Chunk{Term: l.term, Total: len(content), Absent: !ok}, content)
