@@ -44,6 +44,7 @@ type options struct {
 	spool                string
 	spoolLimit           int // MiB
 	mostRuns             int
+	metrics              string // address
 }
 
 // flags adds them to fs.
@@ -62,6 +63,7 @@ func (o *options) flags(fs *flag.FlagSet) {
 	fs.StringVar(&o.spool, "spool", "", "`folder` of this machine's disk that keeps each run's newest state while the store does not take it, from where a coordinator resumes; empty keeps states in memory alone")
 	fs.IntVar(&o.spoolLimit, "spool-limit", 4096, "`MiB` that the spool holds at most")
 	fs.IntVar(&o.mostRuns, "max-runs-per-user", 0, "active `runs` that one user may have, by the name their command line gives; 0 = as many as they like")
+	fs.StringVar(&o.metrics, "metrics", "", "`address`, as in 127.0.0.1:9090, that serves Prometheus metrics under /metrics; it asks for no password. Empty serves none")
 }
 
 // check refuses what no coordinator can do.
@@ -115,7 +117,13 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer stop()
-	err = o.coordinate(ctx, log)
+	watch := &coordinator.Watch{}
+	stopMetrics, err := serveMetrics(o.metrics, watch.Metrics(), log)
+	if err != nil {
+		return err
+	}
+	defer stopMetrics()
+	err = o.coordinate(ctx, log, watch)
 	if err != nil && ctx.Err() != nil { // told to end before it began: that is no failure
 		log.Info("ended before the start was through", "left", err)
 		return nil
@@ -124,7 +132,7 @@ func run(ctx context.Context, args []string) error {
 }
 
 // coordinate reaches the servers, then leads or stands by until ctx ends.
-func (o *options) coordinate(ctx context.Context, log *slog.Logger) error {
+func (o *options) coordinate(ctx context.Context, log *slog.Logger, watch *coordinator.Watch) error {
 	host, _ := os.Hostname()
 	name := cmp.Or(o.id, fmt.Sprintf("%s-%d", host, os.Getpid()))
 	looks := doctor.Config{Common: o.common, NATS: o.nats, Etcd: o.etcd, Store: o.store, Log: log}
@@ -152,10 +160,10 @@ func (o *options) coordinate(ctx context.Context, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	watch := doctor.Watch{Config: looks, Bus: bus}
-	go watch.Run(ctx)
+	harm := doctor.Watch{Config: looks, Bus: bus}
+	go harm.Run(ctx)
 	coordinator.Run(ctx, coordinator.Config{
-		ID: name, Prefix: o.common.Prefix, Log: log, Spool: kept, NewCluster: rand.Text, Machine: o.machine(),
+		ID: name, Prefix: o.common.Prefix, Log: log, Spool: kept, NewCluster: rand.Text, Machine: o.machine(), Watch: watch,
 	}, backends.Elector{State: state, ID: name, TTL: o.ttl}, bus, objects)
 	return nil
 }

@@ -61,7 +61,9 @@ type Config struct {
 	// NewCluster draws the id of a new cluster, to which etcd and the store are then bound: no coordinator leads whose
 	// etcd and store are not one cluster's. nil where they are one process's own and cannot be mixed up.
 	NewCluster func() string
-	Log        *slog.Logger
+	// Watch, where not nil, is kept told of what this coordinator does and sees.
+	Watch *Watch
+	Log   *slog.Logger
 }
 
 // Run campaigns and leads until ctx ends. No outage ends it: it says what it waits for and goes on.
@@ -166,6 +168,8 @@ func lead(ctx context.Context, cfg Config, l Leadership, bus Bus, store checkpoi
 	}
 	d := newDriver(cfg, metatrain.Term{Epoch: epoch, Revision: l.Revision()}, l, bus, store)
 	d.cluster = cluster
+	cfg.Watch.lead(d.term)
+	defer cfg.Watch.standBy()
 	d.log.Info("leading", "id", cfg.ID, "cluster", cluster)
 	stop, err := d.serve(ctx)
 	if err != nil {

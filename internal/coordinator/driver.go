@@ -35,6 +35,7 @@ type driver struct {
 	afterID   uint64
 	drops     sync.Mutex // one retention pass at a time
 	refusals  *refusals
+	observed  time.Time // when the watch was last told
 }
 
 // inbound is a decoded request on its way to the machine.
@@ -95,6 +96,9 @@ func (d *driver) run(ctx context.Context) (again bool, err error) {
 			return false, nil
 		case <-ticker.C:
 			effects = m.Step(d.clock(), metatrain.Tick{})
+			if d.observing() {
+				effects = append(effects, m.Step(d.clock(), metatrain.Asked{Req: ownRequest, Msg: metatrain.Question{}})...)
+			}
 		case done := <-p.done:
 			effects = m.Step(d.clock(), done)
 		case in := <-d.inbox:
@@ -125,6 +129,10 @@ func (p *pass) register(r request) uint64 {
 
 // reply answers a request, and notes where it is refused.
 func (p *pass) reply(e metatrain.Reply) {
+	if e.Req == ownRequest {
+		p.observe(e.Msg.(metatrain.Answer))
+		return
+	}
 	r, open := p.requests[e.Req]
 	if !open {
 		return
@@ -185,6 +193,7 @@ func (p *pass) putObject(e metatrain.PutObject) metatrain.Done {
 	defer taken()
 	for {
 		err := p.putOnce(e)
+		p.wrote(began, err)
 		switch {
 		case err == nil:
 			return metatrain.Done{ID: e.ID}

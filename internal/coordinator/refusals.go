@@ -3,6 +3,7 @@ package coordinator
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
@@ -40,6 +41,23 @@ func (r *refusals) note(req request, why string) {
 		r.log.Warn("refused a request", "op", by.op, "source", by.source, "count", n, "err", why)
 	}
 }
+
+// byOp is how many were refused, by operation: one that is unknown, or of many sources, counts as other.
+func (r *refusals) byOp() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	counts := map[string]int{}
+	for by, n := range r.counts {
+		if !slices.Contains(operations, by.op) {
+			by.op = "other"
+		}
+		counts[by.op] += n
+	}
+	return counts
+}
+
+// operations are those that are served.
+var operations = []string{"lease", "beat", "fail", "result", "fetch", "upload", "submit", "control", "question"}
 
 // source names who sent a request: the worker it says, else the connection it came by.
 func source(req request) string {

@@ -195,6 +195,7 @@ type rig struct {
 	spool  *coordinator.Spool
 	// newCluster draws the ids of clusters; nil binds nothing.
 	newCluster func() string
+	watch      *coordinator.Watch // of the coordinators
 }
 
 // rigLife ends a test that hangs; a fuzzer may run for long.
@@ -240,7 +241,7 @@ func (r *rig) coordinate(id string, cfg metatrain.Config) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		coordinator.Run(ctx, coordinator.Config{ID: id, Machine: cfg, StorePatience: 500 * time.Millisecond, Log: r.log, Spool: r.spool, NewCluster: r.newCluster}, r.truth, r.bus, r.store)
+		coordinator.Run(ctx, coordinator.Config{ID: id, Machine: cfg, StorePatience: 500 * time.Millisecond, Log: r.log, Spool: r.spool, NewCluster: r.newCluster, Watch: r.watch}, r.truth, r.bus, r.store)
 	}()
 	stop = sync.OnceFunc(func() { cancel(); <-done })
 	r.t.Cleanup(stop)
