@@ -28,6 +28,7 @@ type worker struct {
 	homeStep int64
 	freed    int64 // Mono at which it last came to the end of a lease
 	poll     *poll // its request for work, nil while it has none here
+	answered int64 // Mono at which the last one was
 }
 
 // maxHolding is how many leases a worker holds: one at work, one fetched ahead.
@@ -57,6 +58,9 @@ func (m *Machine) hello(req uint64, h Hello) {
 		return
 	}
 	w.seen = m.clock.Mono
+	if h.Seq > w.hello.Seq { // it goes on: word that it leaves came before, or was another's
+		w.leaving = false
+	}
 	w.keep(h)
 	// What the worker no longer holds was lost on the way: a reply that never arrived, or a process that forgot.
 	for _, l := range w.leases {
@@ -210,8 +214,9 @@ func (m *Machine) expirePolls() {
 	})
 }
 
-// expireWorkers frees leases that three beats in a row did not speak for, and forgets workers not heard of for ten, those that left for three.
-// A worker that waits for an answer of ours need not beat: silence counts from the grant.
+// expireWorkers frees leases that three beats in a row did not speak for, and forgets workers not heard of for ten, those
+// that left for three. A worker that waits for an answer of ours need not beat: silence counts from the grant, or from the
+// answer, however long the wait was.
 func (m *Machine) expireWorkers() {
 	for id, w := range m.workers {
 		if m.clock.Mono-w.seen <= 3*m.cfg.BeatMS {
@@ -226,15 +231,22 @@ func (m *Machine) expireWorkers() {
 		if w.leaving { // a hello of its, overtaken, may still come
 			silence = 3 * m.cfg.BeatMS
 		}
-		if m.clock.Mono-w.seen > silence && len(w.leases) == 0 && w.poll == nil {
+		if m.clock.Mono-max(w.seen, w.answered) > silence && len(w.leases) == 0 && w.poll == nil {
 			delete(m.workers, id)
 		}
 	}
 }
 
+// patient says that a lease outlasts its deadline, as long as its worker beats: nobody knows yet how long this kind of work
+// takes, and to take it away would throw it away, time and again. Somebody idle may get a copy (late).
+func (l *lease) patient() bool {
+	return l.run.micros[l.Work.Kind] == 0 && l.phase.audit == nil
+}
+
+// expireLeases ends those past their deadline, whether their workers beat or not.
 func (m *Machine) expireLeases() {
 	for _, l := range m.leases {
-		if m.clock.Mono > l.deadline {
+		if m.clock.Mono > l.deadline && !l.patient() {
 			l.phase.at(l.Work.Node).spent++
 			m.release(l)
 		}

@@ -142,10 +142,10 @@ func TestLedger_LongPollIsNoSilence(t *testing.T) {
 }
 
 func TestLedger_BeatKeepsAndDrops(t *testing.T) {
-	g := trainRig(t, Config{FirstDeadlineMS: 3000}, func(s *RunSpec) { s.MetaBatch = 2 })
-	g.run().micros = map[Kind]float64{}
+	g := trainRig(t, Config{}, func(s *RunSpec) { s.MetaBatch = 2 })
+	g.run().micros = map[Kind]float64{Train: 1} // five seconds, the least there is
 	l := g.lease("a")
-	for range 5 {
+	for range 9 {
 		g.wait(500)
 		if ack := hear[Ack](g, Beat{Worker: "a", Leases: []uint64{l.ID, 77}}, nil); len(ack.Drop) != 1 || ack.Drop[0] != 77 {
 			t.Fatalf("drop %v", ack.Drop)

@@ -87,6 +87,9 @@ const (
 // lateAt is when, as things are known now, a copy of the lease is worth its while.
 func (l *lease) lateAt(now int64) int64 {
 	typical, own := l.costs()
+	if typical == 0 { // nothing is known but its deadline
+		return l.deadline
+	}
 	start := float64(l.start())
 	if !l.first() { // what its worker does before takes its time too
 		start = max(start, float64(now)) + own
@@ -149,5 +152,5 @@ const searchEvery = 50
 
 // searches says whether a search for late shards is due.
 func (m *Machine) searches(r *run) bool {
-	return r.micros[r.phase.work.Kind] > 0 && m.clock.Mono >= r.phase.search
+	return m.clock.Mono >= r.phase.search
 }

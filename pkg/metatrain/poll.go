@@ -44,6 +44,7 @@ func (m *Machine) answer(p *poll, leases []Lease) {
 	if m.polls.live--; !p.spare() {
 		m.polls.idle--
 	}
+	p.worker.answered = m.clock.Mono
 	p.worker.poll, p.worker = nil, nil
 }
 
