@@ -23,6 +23,7 @@ type service struct {
 	Secrets    []string
 	Networks   []string
 	Command    []string
+	Env        map[string]string       `yaml:"environment"`
 	HealthTest struct{ Test []string } `yaml:"healthcheck"`
 }
 
@@ -60,6 +61,19 @@ func TestServicesAreConfined(t *testing.T) {
 				t.Errorf("%s: port %s is open beyond this host", name, p)
 			}
 		}
+	}
+}
+
+// A coordinator counts runs by user, and in the container all would be nobody.
+func TestUsersAreToldApart(t *testing.T) {
+	all := services(t)
+	for _, name := range []string{"train", "cli"} {
+		if found := all[name].Env["WARMSTART_USER"]; !strings.Contains(found, "${USER:-}") {
+			t.Errorf("%s: found user %q, expected that of who runs it", name, found)
+		}
+	}
+	if found := all["coordinator"].Env["WARMSTART_MAX_RUNS_PER_USER"]; found == "" {
+		t.Error("coordinator: found no quota")
 	}
 }
 

@@ -58,19 +58,28 @@ func runs(ctx context.Context, env *environment, args []string) error {
 		}
 		return listRuns(env, runs, workers)
 	case "follow":
-		p := newProgress(env.err)
-		last, err := site.client.Follow(ctx, q.run, p.see)
-		p.end()
-		if err == nil {
-			fmt.Fprintf(env.out, "run %s is %s %s\n", last.Run, last.State, last.Reason)
-		}
-		return err
+		return followRun(ctx, env, site, q.run)
 	case "weight":
 		return site.client.Weigh(ask, q.run, q.weight)
 	case "lift":
 		return site.client.Lift(ask, q.run)
 	}
 	return site.client.Control(ask, q.run, q.verb)
+}
+
+// followRun follows a run to its end, and fails where that is no good one, so that a script need not read why.
+func followRun(ctx context.Context, env *environment, site *site, run string) error {
+	p := newProgress(env.err)
+	last, err := site.client.Follow(ctx, run, p.see)
+	p.end()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(env.out, "run %s is %s %s\n", last.Run, last.State, last.Reason)
+	if last.State == metatrain.Failed || last.State == metatrain.Cancelled {
+		return fmt.Errorf("run %s did not finish", last.Run)
+	}
+	return nil
 }
 
 // request is what `runs` is asked to do.

@@ -228,7 +228,11 @@ func (f *trainFlags) open(ctx context.Context, env *environment, fail func(error
 	if !f.cluster {
 		return openEmbedded(ctx, f, fail)
 	}
-	return openCluster(ctx, &f.common, &f.nats)
+	site, err := openCluster(ctx, &f.common, &f.nats)
+	if err == nil {
+		site.client.User = f.user
+	}
+	return site, err
 }
 
 // openCluster reaches a cluster over NATS, the only thing it needs a credential for. One without a leader is not reached.
@@ -242,7 +246,6 @@ func openCluster(ctx context.Context, common *wiring.Common, nats *wiring.NATS) 
 	if err != nil {
 		return nil, err
 	}
-	c.User = os.Getenv("USER")
 	wait, cancel := context.WithTimeout(ctx, common.Wait)
 	defer cancel()
 	if _, _, err := c.Runs(wait, ""); err != nil {
