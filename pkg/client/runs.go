@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
@@ -90,6 +91,16 @@ func (c *Client) Workers(ctx context.Context) ([]metatrain.WorkerStatus, []metat
 		return nil, nil, fmt.Errorf("ask for workers: %w", err)
 	}
 	return a.Workers, a.Quarantine, nil
+}
+
+// Heard lists the workers of a host that the leader knows. It costs the leader little however large the cluster is.
+func (c *Client) Heard(ctx context.Context, host string) ([]metatrain.WorkerStatus, error) {
+	a, err := c.answer(ctx, "question", metatrain.Question{Host: host}, nil)
+	if err != nil {
+		return nil, fmt.Errorf("ask for workers of host %q: %w", host, err)
+	}
+	// An older leader names all it knows.
+	return slices.DeleteFunc(a.Workers, func(w metatrain.WorkerStatus) bool { return w.Host != host }), nil
 }
 
 // Lift ends the quarantine of a process, named by itself or by the worker that it was found out as.

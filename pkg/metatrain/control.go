@@ -120,7 +120,12 @@ const (
 )
 
 func (m *Machine) question(req uint64, q Question) {
-	a := Answer{Term: m.term}
+	a := Answer{Term: m.term, Workers: m.known(q.Host)}
+	if q.Host != "" {
+		a.fit()
+		m.reply(req, a)
+		return
+	}
 	for id, r := range m.runs {
 		if !r.creating && (q.Run == "" || q.Run == id) {
 			a.Runs = append(a.Runs, m.status(r))
@@ -133,13 +138,20 @@ func (m *Machine) question(req uint64, q Question) {
 		return cmp.Or(cmp.Compare(x.Created, y.Created), cmp.Compare(x.Run, y.Run))
 	})
 	a.Runs = a.Runs[max(0, len(a.Runs)-maxListed):]
-	for _, w := range m.workers {
-		a.Workers = append(a.Workers, w.status(m.clock.Mono))
-	}
-	slices.SortFunc(a.Workers, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
 	a.Quarantine = m.quarantined()
 	a.fit()
 	m.reply(req, a)
+}
+
+// known are the workers of a host, or all where it is "", by id.
+func (m *Machine) known(host string) (out []WorkerStatus) {
+	for _, w := range m.workers {
+		if host == "" || host == w.hello.Host {
+			out = append(out, w.status(m.clock.Mono))
+		}
+	}
+	slices.SortFunc(out, func(x, y WorkerStatus) int { return cmp.Compare(x.ID, y.ID) })
+	return out
 }
 
 // fit leaves out what a frame's header has no room for: the oldest runs, then the last workers by id. Names are anybody's,

@@ -282,3 +282,22 @@ func TestG6_AnswerNamesWorkersWithinAFrame(t *testing.T) {
 		t.Errorf("found %d workers in a header of %d bytes, expected %d in at most %d", len(a.Workers), len(frame), maxWorkers, MaxHeader)
 	}
 }
+
+// A health check asks for the workers of one host: all of them, however many others there are, and nothing else.
+func TestQuestion_OfAHostNamesItsWorkersAlone(t *testing.T) {
+	g := newRig(t, Config{}, nil)
+	g.submit()
+	for i := range 2 * maxWorkers {
+		g.ask(Hello{Worker: fmt.Sprintf("w%05d", i), Host: fmt.Sprint("h", i/2), Protocol: Protocol, Contract: Contract, WaitMS: 1000}, nil)
+	}
+	a := hear[Answer](g, Question{Host: fmt.Sprint("h", maxWorkers-1)}, nil)
+	if len(a.Workers) != 2 || a.Workers[0].Host != fmt.Sprint("h", maxWorkers-1) || len(a.Runs) != 0 {
+		t.Errorf("found %d workers, %d runs, expected the two of the last host", len(a.Workers), len(a.Runs))
+	}
+	if n := len(mustJSON(a)); n > 1000 {
+		t.Errorf("an answer of %d bytes", n)
+	}
+	if a := hear[Answer](g, Question{Host: "nowhere"}, nil); len(a.Workers) != 0 || a.Error != "" {
+		t.Errorf("%+v", a)
+	}
+}

@@ -250,7 +250,9 @@ type Answer struct {
 	Quarantine []Quarantined `json:"quarantine,omitempty"`
 }
 
-// Question asks about runs: one, or all where Run is "".
+// Question asks about runs: one, or all where Run is "". With Host it asks for the workers of that host alone, and for no
+// runs: what a health check needs, whatever the size of the cluster.
 type Question struct {
-	Run string `json:"run,omitempty"`
+	Run  string `json:"run,omitempty"`
+	Host string `json:"host,omitempty"`
 }

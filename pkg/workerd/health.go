@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/warmstart-ml/warmstart/internal/wiring"
-	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
 // healthWithin bounds `worker health`: shorter than what a container's health check allows.
@@ -24,19 +23,12 @@ func health(ctx context.Context, common *wiring.Common, nats *wiring.NATS, host 
 		return err
 	}
 	defer end()
-	_, workers, err := c.Runs(ctx, "")
+	workers, err := c.Heard(ctx, host) // the leader forgets whom it has not heard for ten beats
 	if err != nil {
 		return fmt.Errorf("ask the leader: %w", err)
 	}
-	return known(workers, host)
-}
-
-// known expects a worker of host among those the leader knows: it forgets whom it has not heard for ten beats.
-func known(workers []metatrain.WorkerStatus, host string) error {
-	for _, w := range workers {
-		if w.Host == host {
-			return nil
-		}
+	if len(workers) == 0 {
+		return fmt.Errorf("the leader hears from 0 workers of host %q, expected one or more", host)
 	}
-	return fmt.Errorf("the leader hears from %d workers, expected one of host %q among them", len(workers), host)
+	return nil
 }
