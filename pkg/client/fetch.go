@@ -40,11 +40,16 @@ func (c *Client) fetch(ctx context.Context, f metatrain.Fetch) ([]byte, error) {
 			return nil, errors.New(reply.Error)
 		case reply.URL != "" && f.Ref:
 			data, err := c.refs.get(ctx, reply.URL, reply.Total, f.Theta)
-			if err == nil || ctx.Err() != nil {
-				return data, err
+			if err == nil {
+				c.refs.reached()
+				return data, nil
 			}
-			c.refs.shun()
-			c.log.Warn("parameters in the store are out of reach; the leader sends them, for a while", "for", shunFor, "err", err)
+			if ctx.Err() != nil {
+				return nil, err
+			}
+			if c.refs.shun(time.Now()) {
+				c.log.Warn("parameters in the store are out of reach; the leader sends them. It is tried again after a minute, then ever later, and not said again until one was read", "err", err)
+			}
 			f.Ref = false
 			continue
 		case total >= 0 && reply.Total != total && restarts < maxRestarts:
@@ -77,7 +82,7 @@ func (c *Client) verified(ctx context.Context, f metatrain.Fetch, digest string)
 
 // Theta fetches parameters by digest, verified: from the store where the leader refers to it and it can be reached.
 func (c *Client) Theta(ctx context.Context, digest string) ([]byte, error) {
-	data, err := c.verified(ctx, metatrain.Fetch{Theta: digest, Ref: c.refs.welcome()}, digest)
+	data, err := c.verified(ctx, metatrain.Fetch{Theta: digest, Ref: c.refs.welcome(time.Now())}, digest)
 	if err != nil {
 		return nil, fmt.Errorf("fetch theta %.12s: %w", digest, err)
 	}

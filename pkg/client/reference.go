@@ -8,24 +8,28 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
 // Bounds of reading what an answer refers to. Who cannot reach the store learns it soon, and then asks the leader for the
-// bytes, for a while.
+// bytes, for a while: each try costs a step up to dialPatience, so that they grow rare where the store stays out of reach.
 const (
 	dialPatience = 2 * time.Second
 	silence      = 5 * time.Second
-	shunFor      = time.Minute
+	shunFor      = time.Minute // after the first failure, then twice as long each time
+	shunMost     = time.Hour
 )
 
 // references reads contents by the addresses that answers refer to.
 type references struct {
-	http    *http.Client
-	shunned atomic.Int64 // Unix nanoseconds until which no addresses are asked for
+	http *http.Client
+
+	mu    sync.Mutex
+	until time.Time     // no addresses are asked for before
+	wait  time.Duration // of the latest such while; 0: what was last tried was read
 }
 
 func newReferences() *references {
@@ -41,9 +45,31 @@ func newReferences() *references {
 }
 
 // welcome says whether addresses are of use at present.
-func (r *references) welcome() bool { return time.Now().UnixNano() >= r.shunned.Load() }
+func (r *references) welcome(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return !now.Before(r.until)
+}
 
-func (r *references) shun() { r.shunned.Store(time.Now().Add(shunFor).UnixNano()) }
+// shun notes that an address could not be read. first: what was tried before could, so that people should hear of it.
+func (r *references) shun(now time.Time) (first bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now.Before(r.until) { // another slot met it, too
+		return false
+	}
+	first = r.wait == 0
+	r.wait = min(max(2*r.wait, shunFor), shunMost)
+	r.until = now.Add(r.wait)
+	return first
+}
+
+// reached notes that an address was read.
+func (r *references) reached() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wait = 0
+}
 
 // get reads total bytes of that SHA-256 at an address. Its errors do not hold the address, which gives access.
 func (r *references) get(ctx context.Context, address string, total int, digest string) ([]byte, error) {
