@@ -3,6 +3,7 @@ package dispatchbench
 import (
 	"container/heap"
 	"math"
+	"slices"
 	"testing"
 )
 
@@ -58,6 +59,7 @@ type fleetModel struct {
 	n           int
 	wait        float64 // of a worker for its shard, microseconds
 	leader, out place   // out: NATS and the workers
+	sum         float64 // of what a result has beyond 1,761 parameters: all before its verdict and the step's turn
 	turn, hop   float64 // a step's turn, and a message's way beside its processor time, microseconds
 	broadcast   float64 // of theta to all, microseconds
 }
@@ -94,7 +96,7 @@ func (m fleetModel) step() float64 {
 			at(t+b, beat)
 		}
 		at(t+m.wait, func(t float64) {
-			pass(t, m.out.cores, m.out.result/2, m.leader.cores, m.leader.result/2, offered)
+			pass(t, m.out.cores, m.out.result/2, m.leader.cores, m.leader.result/2+m.sum, offered)
 		})
 	}
 	begin = func(t float64) {
@@ -111,9 +113,6 @@ func (m fleetModel) step() float64 {
 	}
 	return (ended[steps] - ended[1]) / (steps - 1)
 }
-
-// overhead is 1 - ideal/actual.
-func (m fleetModel) overhead() float64 { return 1 - m.wait/m.step() }
 
 // Measured with `warmstart bench dispatch`, as docs/SCALE.md says, on two cores that other programs used too.
 var (
@@ -140,17 +139,29 @@ func oneMachine(n int, wait float64) fleetModel {
 // cluster is a coordinator with two cores of its own, a NATS server with four, which takes half of what is not the
 // coordinator's, and workers with cores of their own. A foreman is to its workers what the coordinator is to it.
 func cluster(n int, wait float64, parameters int) fleetModel {
-	leader := measuredLeader
-	leader.result += perKB * 4 * float64(parameters-1761) / 1024
-	return fleetModel{n: n, wait: wait, leader: place{leader, newStation(2)}, out: place{measuredRest.times(0.5), newStation(4)},
-		turn: 2000, hop: 500, broadcast: 4 * float64(parameters) * float64(n) / fanOut}
+	return fleetModel{n: n, wait: wait, leader: place{measuredLeader, newStation(2)}, out: place{measuredRest.times(0.5), newStation(4)},
+		sum: perKB * 4 * float64(parameters-1761) / 1024, turn: 2000, hop: 500, broadcast: 4 * float64(parameters) * float64(n) / fanOut}
 }
 
-// withForemen is a coordinator over so many foremen, each over its share of n workers, in overhead over wait.
-func withForemen(n, foremen int, wait float64, parameters int) float64 {
-	below := cluster((n+foremen-1)/foremen, wait, parameters)
-	top := cluster(foremen, below.step(), parameters)
-	return 1 - wait/top.step()
+// behind is the same fleet behind so many leaf nodes, each a server of its own: theta crosses to each once and from there to
+// its share of the workers, all leaves at a time, and every message takes a hop more. What the coordinator's server and the
+// coordinator do for a message stays: all of them still come there.
+func (m fleetModel) behind(leaves, parameters int) fleetModel {
+	if leaves > 0 && m.n > leaves {
+		m.broadcast = 4 * float64(parameters) * float64(leaves+(m.n+leaves-1)/leaves) / fanOut
+		m.hop *= 2
+	}
+	return m
+}
+
+// tree is a coordinator over so many foremen, each over so many, and so on down to the workers, each level behind leaf
+// nodes where there are some: in overhead over wait.
+func tree(widths []int, leaves int, wait float64, parameters int) float64 {
+	step := wait
+	for _, n := range slices.Backward(widths) {
+		step = cluster(n, step, parameters).behind(leaves, parameters).step()
+	}
+	return 1 - wait/step
 }
 
 func TestModelAgreesWithWhatWasMeasured(t *testing.T) {
@@ -163,24 +174,26 @@ func TestModelAgreesWithWhatWasMeasured(t *testing.T) {
 	}
 }
 
-// The table of docs/SCALE.md: what limits many workers, and what foremen lift.
-func TestModelOfForemen(t *testing.T) {
+// The table of docs/SCALE.md: what limits many workers, and what foremen and leaf nodes lift.
+func TestModelOfForemenAndLeafNodes(t *testing.T) {
 	type row struct {
-		n, foremen, parameters int
-		least, most            float64 // overhead
+		widths             []int // from the coordinator down; one level is a flat fleet
+		leaves, parameters int
+		least, most        float64 // overhead
 	}
 	for _, r := range []row{
-		{1_000, 0, 1761, 0.01, 0.03}, {10_000, 0, 1761, 0.10, 0.20}, {20_000, 0, 1761, 0.20, 0.45},
-		{10_000, 100, 1761, 0, 0.02}, {100_000, 316, 1761, 0, 0.02}, {100_000, 1000, 1761, 0, 0.04},
-		{1_000, 0, 100_000, 0.25, 0.45}, {10_000, 0, 100_000, 0.75, 0.95}, {10_000, 100, 100_000, 0.05, 0.15},
+		{[]int{1_000}, 0, 1761, 0.01, 0.03}, {[]int{10_000}, 0, 1761, 0.10, 0.20}, {[]int{20_000}, 0, 1761, 0.20, 0.45},
+		{[]int{10_000}, 100, 1761, 0.10, 0.20},
+		{[]int{100, 100}, 0, 1761, 0, 0.02}, {[]int{316, 317}, 0, 1761, 0, 0.02}, {[]int{1000, 100}, 0, 1761, 0, 0.04},
+		{[]int{1_000}, 0, 100_000, 0.38, 0.45}, {[]int{1_000}, 32, 100_000, 0.30, 0.37},
+		{[]int{10_000}, 0, 100_000, 0.85, 0.90}, {[]int{10_000}, 100, 100_000, 0.80, 0.85},
+		{[]int{100, 100}, 0, 100_000, 0.11, 0.15}, {[]int{100, 100}, 10, 100_000, 0.08, 0.11},
+		{[]int{100_000}, 0, 100_000, 0.983, 0.99}, {[]int{100_000}, 316, 100_000, 0.97, 0.983},
+		{[]int{316, 317}, 0, 100_000, 0.28, 0.35}, {[]int{316, 317}, 18, 100_000, 0.20, 0.28},
+		{[]int{46, 47, 47}, 0, 100_000, 0.09, 0.12}, {[]int{46, 47, 47}, 7, 100_000, 0.06, 0.09},
 	} {
-		found := 0.0
-		if r.foremen == 0 {
-			found = cluster(r.n, 1e6, r.parameters).overhead()
-		} else {
-			found = withForemen(r.n, r.foremen, 1e6, r.parameters)
-		}
-		t.Logf("%7d workers, %4d foremen, %6d parameters: overhead %.1f %%", r.n, r.foremen, r.parameters, 100*found)
+		found := tree(r.widths, r.leaves, 1e6, r.parameters)
+		t.Logf("%12v workers, %3d leaf nodes, %6d parameters: overhead %.1f %%", r.widths, r.leaves, r.parameters, 100*found)
 		if found < r.least || found > r.most {
 			t.Errorf("%+v: found overhead %.3f", r, found)
 		}
