@@ -8,8 +8,8 @@
 # learners have 20,000 with dense layers and 10,000 with convolutions, beside MAML's at as many (names ending in k). Prints
 # one line of JSON for each finished experiment: the table has the share of right answers on 1,000 tasks of characters
 # never trained on, with its interval; the checkpoint was chosen on others.
-# MAML++ has the 8 tasks a step of its authors' configuration, Reptile the 5 of its authors', of ten shots and in inner batches
-# of ten; the others 32, and 16 with twenty ways.
+# MAML++ has the 8 tasks a step of its authors' configuration, Reptile the 5 of its authors', of ten shots, in inner batches
+# of ten, its outer rate falling to 0; the others 32, and 16 with twenty ways.
 # Batch norm uses the statistics of the batch at hand, the query's too (transductive), as in the paper.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,7 +21,7 @@ middle="steps=20000" short="steps=10000"
 learner() { # name: what its row changes
 	case $1 in
 	fomaml) echo "learner=fomaml learner.rate=0.4" ;;
-	reptile) echo "family.shots=10 family.test_shots=1 family.query=1 meta_batch=5 learner=reptile learner.steps=5 learner.rate=0.001 learner.inner_batch=10 optimizer.name=sgd optimizer.momentum=0 optimizer.rate=0.001 validation.adapt=[50] evaluation.steps=[0,5,50]" ;;
+	reptile) echo "family.shots=10 family.test_shots=1 family.query=1 meta_batch=5 learner=reptile learner.steps=5 learner.rate=0.001 learner.inner_batch=10 optimizer.name=sgd optimizer.momentum=0 optimizer.rate=0.001 optimizer.schedule=cosine validation.adapt=[50] evaluation.steps=[0,5,50]" ;;
 	anil) echo "learner=anil learner.rate=0.4" ;;
 	metasgd) echo "learner=metasgd learner.rate=0.005 validation.adapt=[1] evaluation.steps=[0,1]" ;;
 	mamlpp) echo "learner=mamlpp learner.steps=5 learner.rate=0.1 meta_batch=8 model.per_step=true optimizer.schedule=cosine validation.adapt=[5] evaluation.steps=[0,5]" ;;
