@@ -154,14 +154,14 @@ func (m *Machine) known(host string) (out []WorkerStatus) {
 	return out
 }
 
-// fit leaves out what a frame's header has no room for: the oldest runs, then the last workers by id. Names are anybody's,
+// fit leaves out what a frame's header has no room for: the oldest runs and quarantines, then the last workers by id. Names are anybody's,
 // and too long an answer would be none (G5).
 func (a *Answer) fit() {
 	workers := a.Workers[:min(len(a.Workers), maxWorkers)]
 	a.Workers = nil
 	left := MaxHeader - len(mustJSON(a))
-	for left < 0 && len(a.Runs) > 1 {
-		a.Runs = a.Runs[(len(a.Runs)+1)/2:]
+	for left < 0 && max(len(a.Runs), len(a.Quarantine)) > 1 {
+		a.Runs, a.Quarantine = a.Runs[len(a.Runs)/2:], a.Quarantine[len(a.Quarantine)/2:]
 		left = MaxHeader - len(mustJSON(a))
 	}
 	for i := range workers {

@@ -119,8 +119,11 @@ func TestG5_AnswerFitsWhateverTheNames(t *testing.T) {
 	for range maxListed {
 		a.Runs = append(a.Runs, old)
 	}
+	for range maxQuarantined {
+		a.Quarantine = append(a.Quarantine, Quarantined{Process: name, Worker: name, Host: name})
+	}
 	a.fit()
-	if n := len(mustJSON(a)); n > MaxHeader || len(a.Runs) < 40 {
-		t.Errorf("found %d bytes and %d runs", n, len(a.Runs))
+	if n := len(mustJSON(a)); n > MaxHeader || len(a.Runs) < 20 || len(a.Quarantine) < 20 {
+		t.Errorf("found %d bytes, %d runs and %d in quarantine", n, len(a.Runs), len(a.Quarantine))
 	}
 }

@@ -98,6 +98,18 @@ func TestG5_StrayChunksKeepNoTransfer(t *testing.T) {
 	}
 }
 
+// An announcement in a worker's name, under none of its leases, does not take the place of its own that waits.
+func TestG5_AnnouncementsThatWaitKeepTheirPlace(t *testing.T) {
+	g := trainRig(t, Config{Window: 1}, eight)
+	ls := g.leases()
+	g.bring("h", ls[7], 12)
+	own := g.announce("g", ls[6])
+	g.announceAs("g", ls[6], 0)
+	if v := g.verdict(own); v != "" {
+		t.Errorf("it is told %q", v)
+	}
+}
+
 // What nobody holds a lease of and anybody announced is no reason to leave a straggler's shard to it.
 func TestG5_ForgedAnnouncementsDoNotHoldOffCopies(t *testing.T) {
 	g := trainRig(t, Config{}, func(s *RunSpec) { s.MetaBatch = 1 })

@@ -124,6 +124,8 @@ var mutants = []mutant{
 		"t.got > before {", "t.got >= before {"},
 	{"an announcement of nobody's holds off copies", "transfer.go",
 		" && m.leaseOf(a.res) != nil })", " })"},
+	{"another's announcement takes the place of one that waits", "transfer.go",
+		" && (m.leaseOf(res) != nil || m.leaseOf(a.res) == nil)", ""},
 	{"chunks are taken in order of arrival", "transfer.go",
 		"copy(t.data[at:], chunk)", "copy(t.data[t.got:], chunk)"},
 	{"a copy's chunks mix with the first's", "transfer.go",

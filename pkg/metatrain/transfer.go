@@ -68,6 +68,7 @@ func (m *Machine) offered(req uint64, res Result, payload []byte) {
 	t := r.phase.transfers[res.Work.Node.Index]
 	if t == nil {
 		t = m.admitted(r, res)
+		m.prolong(r, res)
 	}
 	t.lease = res.Lease
 	m.reply(req, m.receive(r, sh, t, res, payload))
@@ -168,7 +169,7 @@ func (m *Machine) park(r *run, req uint64, res Result) {
 	p := r.phase
 	m.prolong(r, res)
 	p.parked = slices.DeleteFunc(p.parked, func(a announced) bool {
-		again := a.res.Worker == res.Worker && a.res.Work.Node == res.Work.Node
+		again := a.res.Worker == res.Worker && a.res.Work.Node == res.Work.Node && (m.leaseOf(res) != nil || m.leaseOf(a.res) == nil)
 		if again { // its sender has given up waiting for the answer
 			m.reply(a.req, m.later())
 		}
