@@ -117,12 +117,15 @@ func run(ctx context.Context, args []string) error {
 		return err
 	}
 	defer stop()
-	watch := &coordinator.Watch{}
-	stopMetrics, err := serveMetrics(o.metrics, watch.Metrics(), log)
-	if err != nil {
-		return err
+	var watch *coordinator.Watch // nil: nobody looks
+	if o.metrics != "" {
+		watch = &coordinator.Watch{}
+		stopMetrics, err := serveMetrics(o.metrics, watch.Metrics(), log)
+		if err != nil {
+			return err
+		}
+		defer stopMetrics()
 	}
-	defer stopMetrics()
 	err = o.coordinate(ctx, log, watch)
 	if err != nil && ctx.Err() != nil { // told to end before it began: that is no failure
 		log.Info("ended before the start was through", "left", err)

@@ -8,12 +8,9 @@ import (
 	"time"
 )
 
-// serveMetrics serves the pages at addr under /metrics, where there is one, until stop. Who asks slowly, or never ends to
+// serveMetrics serves the pages at addr under /metrics until stop. Who asks slowly, or never ends to
 // ask, is left.
 func serveMetrics(addr string, pages http.Handler, log *slog.Logger) (stop func(), err error) {
-	if addr == "" {
-		return func() {}, nil
-	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("--metrics: %w", err)

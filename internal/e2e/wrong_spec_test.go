@@ -49,7 +49,7 @@ func TestG7_WrongSpecsAreRefused(t *testing.T) {
 		{"more than an integer holds", "steps: 600", "steps: 99999999999999999999999", nil, []string{"spec.yaml:6", "steps"}},
 		{"no unit", "[16, 16]", "[16, 0]", nil, []string{"spec.yaml:4", "hidden", "0"}},
 		{"absurd units", "[16, 16]", "[16, 99999999]", nil, []string{"spec.yaml:4", "hidden", "65536"}},
-		{"absurd layers", "[16, 16]", "[65536, 65536, 65536]", nil, []string{"spec.yaml", "model", "parameters", "268435456"}},
+		{"absurd layers", "[16, 16]", "[65536, 65536, 65536]", nil, []string{"spec.yaml", "model", "parameters", "33554432"}},
 		{"negative shots", "[3, 5]", "[-3]", nil, []string{"spec.yaml:3", "shots", "-3"}},
 		{"bad name", "name: waves", "name: Waves!", nil, []string{"name", "Waves!"}},
 		{"misspelt family", "name: sinusoid", "name: sinusoidd", nil, []string{"spec.yaml:3", "sinusoidd", `"sinusoid"`}},
