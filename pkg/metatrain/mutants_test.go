@@ -1,19 +1,13 @@
 package metatrain
 
 import (
-	"encoding/json"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"testing"
+
+	"github.com/warmstart-ml/warmstart/internal/mutants"
 )
 
-// mutant is one way to break the package: in a file, old becomes new.
-type mutant struct{ name, file, old, new string }
-
-// mutants each break one guarantee. The text must be found exactly once, so that the list stays true.
-var mutants = []mutant{
+// breaks each take one guarantee away: in a file, old becomes new.
+var breaks = []struct{ name, file, old, new string }{
 	{"rebuilt at the highest step, of before a rewind", "rebuild.go",
 		"cmp.Compare(c.Rewinds, best.Rewinds), cmp.Compare(c.Step, best.Step)", "cmp.Compare(c.Step, best.Step)"},
 	{"a coordinator leads by the etcd that was given up", "epoch.go",
@@ -280,52 +274,9 @@ var mutants = []mutant{
 
 // TestMutantsAreCaught breaks the package in each of these ways and holds that its tests notice.
 func TestMutantsAreCaught(t *testing.T) {
-	if testing.Short() {
-		t.Skip("skipped under -short: it builds the package once for each mutant")
+	var all []mutants.Mutant
+	for _, b := range breaks {
+		all = append(all, mutants.Mutant{Name: b.name, File: b.file, Old: b.old, New: b.new})
 	}
-	if os.Getenv("WARMSTART_MUTANT") != "" {
-		t.Skip("a mutant's own run")
-	}
-	for _, m := range mutants {
-		t.Run(strings.ReplaceAll(m.name, " ", "_"), func(t *testing.T) {
-			out, err := m.run(t)
-			if err == nil {
-				t.Errorf("the tests do not notice: %s", m.name)
-			}
-			if strings.Contains(out, "[build failed]") || strings.Contains(out, "[setup failed]") {
-				t.Errorf("this mutant does not build:\n%s", out)
-			}
-		})
-	}
-}
-
-// run tests the package with the mutant in the file's place. No file of the tree changes.
-func (m mutant) run(t *testing.T) (out string, err error) {
-	path, err := filepath.Abs(m.file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(string(source), m.old); n != 1 {
-		t.Fatalf("%s holds the text to change %d times, expected once:\n%s", m.file, n, m.old)
-	}
-	dir := t.TempDir()
-	broken, overlay := filepath.Join(dir, m.file), filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(broken, []byte(strings.Replace(string(source), m.old, m.new, 1)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	list, err := json.Marshal(map[string]map[string]string{"Replace": {path: broken}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(overlay, list, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("go", "test", "-overlay", overlay, "-vet=off", "-failfast", "-short", ".")
-	cmd.Env = append(os.Environ(), "WARMSTART_MUTANT=1", "WARMSTART_SIM_SEEDS=1000")
-	data, err := cmd.CombinedOutput()
-	return string(data), err
+	mutants.Run(t, all, "WARMSTART_SIM_SEEDS=1000")
 }
