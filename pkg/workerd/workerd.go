@@ -73,11 +73,19 @@ func Run(ctx context.Context, args []string, kinds worker.Kinds) error {
 	defer stop()
 	memory.Limit()
 	c, end, err := nats.Client(ctx, &common, fmt.Sprintf("worker %s/%d", host, os.Getpid()), log)
+	if err != nil && ctx.Err() != nil { // told to end before it began: that is no failure
+		log.Info("ended before the start was through", "left", err)
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer end()
 	return worker.RunSlots(context.WithoutCancel(ctx), worker.Config{
-		Host: host, Class: *class, Memory: memory / worker.Bytes(*slots), Leave: ctx.Done(), Grace: *grace, Log: log,
+		Host: host, Class: *class, Memory: forWork(memory) / worker.Bytes(*slots), Leave: ctx.Done(), Grace: *grace, Log: log,
 	}, *slots, c, gorgoniaengine.With(kinds))
 }
+
+// forWork is what the slots may take of the process's memory: a sixteenth, at most 64 MiB, is the program's own, so that a
+// container of that size does not end a run that just fits.
+func forWork(memory worker.Bytes) worker.Bytes { return memory - min(memory/16, 64<<20) }
