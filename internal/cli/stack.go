@@ -92,8 +92,10 @@ func openEmbedded(ctx context.Context, f *trainFlags, fail func(error)) (*site, 
 // a full disk above all, does not pass by itself.
 const embeddedPatience = 3 * time.Second
 
-// embeddedLease is the leadership lease on one machine, where nobody else campaigns but a former life of this process.
-const embeddedLease = 2 * time.Second
+// embeddedLease is the leadership lease on one machine, where nobody else campaigns: the lease of a former life of this
+// process is revoked when etcd starts. A short one would only be lost where other programs starve this one, and the steps
+// since the last checkpoint with it.
+const embeddedLease = 30 * time.Second
 
 // stackLog opens the log of the embedded stack, which keeps the terminal free for progress.
 func stackLog(dataDir string) (*os.File, *slog.Logger, error) {
