@@ -95,7 +95,7 @@ func (f *Omniglot) divide(c CharactersConfig) error {
 	}
 	for k := range f.set.Classes {
 		if have := f.set.Images(k); have < most {
-			return fmt.Errorf("class %s: found %d images, expected %d or more for family.shots and family.query", f.set.Classes[k].Name, have, most)
+			return fmt.Errorf("class %s: found %d images, expected %d or more for family.shots, family.test_shots and family.query", f.set.Classes[k].Name, have, most)
 		}
 	}
 	return nil
