@@ -22,15 +22,19 @@ func (d *Debug) Serve(log *slog.Logger) (stop func(), err error) {
 	if d.Addr == "" {
 		return func() {}, nil
 	}
-	l, err := net.Listen("tcp", d.Addr)
-	if err != nil {
-		return nil, fmt.Errorf("--debug: %w", err)
-	}
 	pages := http.NewServeMux()
 	pages.HandleFunc("/debug/pprof/", pprof.Index)
 	pages.HandleFunc("/debug/pprof/profile", pprof.Profile)
-	server := &http.Server{Handler: pages}
+	return ServePages("debug", "profiles", d.Addr, "/debug/pprof/", &http.Server{Handler: pages}, log)
+}
+
+// ServePages has server answer at addr, which that flag gave, until stop, and says in the log where what lies below path.
+func ServePages(flag, what, addr, path string, server *http.Server, log *slog.Logger) (stop func(), err error) {
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
 	go func() { _ = server.Serve(l) }()
-	log.Info("profiles", "at", "http://"+l.Addr().String()+"/debug/pprof/")
+	log.Info(what, "at", "http://"+l.Addr().String()+path)
 	return func() { _ = server.Close() }, nil
 }
