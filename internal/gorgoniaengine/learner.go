@@ -52,8 +52,8 @@ func NewLearner(c learner.Config, net Net, params []nn.Param, start func(seed ui
 	case c.Name != "maml" && c.Name != "fomaml":
 		return nil, fmt.Errorf("make learner: name: found %q, expected maml or fomaml: engine gorgonia has no other; use engine lane", c.Name)
 	}
-	if others := others(c); len(others) > 0 {
-		return nil, fmt.Errorf("make learner: %s: set, which engine gorgonia has not; leave out or use engine lane", strings.Join(others, ", "))
+	if names := others(c); len(names) > 0 {
+		return nil, fmt.Errorf("make learner: %s: set, which engine gorgonia has not; leave out or use engine lane", strings.Join(names, ", "))
 	}
 	var err error
 	if l.outer, err = nn.NewLoss(nn.LossConfig{Name: l.inner.Outer}); err != nil {

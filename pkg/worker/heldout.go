@@ -9,26 +9,26 @@ import (
 
 // checkHeldOut refuses early what only the first validation, or the table at the end, would find amiss with the data.
 func (e *engine) checkHeldOut() error {
-	splits := map[taskshards.Split]string{taskshards.Validate: "validation"}
+	test := e.spec.Evaluation.Table
 	switch f := e.family.(type) {
 	case *taskshards.Arrays:
 		if name, class := f.LacksClass(); name != "" && e.spec.Learner.Name == "protonet" {
 			return fmt.Errorf("learner protonet: %s: found no sample of class %d in its support, expected one of each: classes are told by their means", name, class)
 		}
-		splits[taskshards.Test] = "evaluation.table"
 	case *taskshards.Omniglot:
-		splits[taskshards.Test] = "evaluation.table"
-	case *taskshards.Load: // checkTable counts its jobs
+	case *taskshards.Load:
+		test = false // checkTable counts its jobs
 	default:
 		return nil // of others a task may be dear
 	}
-	for split, key := range splits {
-		if split == taskshards.Test && !e.spec.Evaluation.Table {
-			continue
-		}
-		if err := e.family.Sample(split, e.spec.Seed, 0, 0, &e.task); err != nil {
-			return fmt.Errorf("%s: %w", key, err)
-		}
+	if err := e.family.Sample(taskshards.Validate, e.spec.Seed, 0, 0, &e.task); err != nil {
+		return fmt.Errorf("validation: %w", err)
+	}
+	if !test {
+		return nil
+	}
+	if err := e.family.Sample(taskshards.Test, e.spec.Seed, 0, 0, &e.task); err != nil {
+		return fmt.Errorf("evaluation.table: %w", err)
 	}
 	return nil
 }
