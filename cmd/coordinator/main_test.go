@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,17 +10,6 @@ import (
 
 	"github.com/warmstart-ml/warmstart/internal/testservers"
 )
-
-// nobody is an address where nobody listens.
-func nobody(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // logOf is what a run of the command says on stderr, and how it ends.
 func logOf(t *testing.T, ctx context.Context, args ...string) (log string, err error) {
@@ -46,9 +34,9 @@ func logOf(t *testing.T, ctx context.Context, args ...string) (log string, err e
 // Told to end while it waits for a server, a coordinator ends well, and says so; without that, waiting in vain is a failure.
 func TestG5_ToldToEndWhileItWaitsForAServer(t *testing.T) {
 	for waits, args := range map[string][]string{
-		"etcd": {"--store-dir", t.TempDir(), "--etcd", nobody(t)},
-		"S3":   {"--s3", "http://" + nobody(t) + "/bucket", "--s3-access-key", "a", "--s3-secret-key", "s"},
-		"NATS": {"--store-dir", t.TempDir(), "--etcd", testservers.Etcd(t).Endpoint, "--nats", "nats://" + nobody(t)},
+		"etcd": {"--store-dir", t.TempDir(), "--etcd", testservers.Nobody(t)},
+		"S3":   {"--s3", "http://" + testservers.Nobody(t) + "/bucket", "--s3-access-key", "a", "--s3-secret-key", "s"},
+		"NATS": {"--store-dir", t.TempDir(), "--etcd", testservers.Etcd(t).Endpoint, "--nats", "nats://" + testservers.Nobody(t)},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(500*time.Millisecond, cancel) // a deadline would be known beforehand

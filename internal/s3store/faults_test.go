@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -23,17 +22,6 @@ import (
 	"github.com/warmstart-ml/warmstart/internal/testservers"
 	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 )
-
-// closedPort is an address where nobody listens.
-func closedPort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
 
 // fake is a server of our own making. Its config has short patience.
 func fake(t *testing.T, handler http.HandlerFunc) Config {
@@ -87,7 +75,7 @@ func mustTell(t *testing.T, err, kind error, parts ...string) {
 }
 
 func TestG5_UnreachableSaysWhoWhereSinceWhen(t *testing.T) {
-	address := closedPort(t)
+	address := testservers.Nobody(t)
 	var told []Retry
 	_, err := Open(t.Context(), Config{
 		Endpoint: address, Bucket: "bucket", AccessKey: "key", SecretKey: "secret", Timeout: time.Second,
@@ -105,7 +93,7 @@ func TestG5_UnreachableSaysWhoWhereSinceWhen(t *testing.T) {
 func TestG5_CallersDeadlineEndsTheWait(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	_, err := Open(ctx, Config{Endpoint: closedPort(t), Bucket: "bucket", AccessKey: "key", SecretKey: "secret"})
+	_, err := Open(ctx, Config{Endpoint: testservers.Nobody(t), Bucket: "bucket", AccessKey: "key", SecretKey: "secret"})
 	mustTell(t, err, ErrUnreachable, "connection refused")
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) && errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("found error %v before the deadline", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"testing"
 )
 
 // Ports that the kernel gives to connections begin at 32,768 (ip_local_port_range).
@@ -26,6 +27,17 @@ func LastingPorts(n int) (ports []int, err error) {
 		}
 	}
 	return nil, fmt.Errorf("find %d free ports: found %d between %d and %d", n, len(ports), lowestPort, highestPort)
+}
+
+// Nobody is an address where nobody listens.
+func Nobody(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
