@@ -154,8 +154,8 @@ func (m *Machine) known(host string) (out []WorkerStatus) {
 	return out
 }
 
-// fit leaves out what a frame's header has no room for: the oldest runs and quarantines, then the last workers by id. Names are anybody's,
-// and too long an answer would be none (G5).
+// fit leaves out what a frame's header has no room for: the oldest runs and quarantines, then the last workers by id.
+// Names are anybody's, and too long an answer would be none (G5).
 func (a *Answer) fit() {
 	workers := a.Workers[:min(len(a.Workers), maxWorkers)]
 	a.Workers = nil

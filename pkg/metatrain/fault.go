@@ -13,8 +13,8 @@ func (m *Machine) failure(f Failure) {
 	if w := m.workers[f.Worker]; w != nil {
 		w.seen = m.clock.Mono
 	}
-	l := m.leases[f.Lease]
-	if l == nil || l.worker.id != f.Worker || l.Work != f.Work {
+	l := m.held(f.Lease, f.Worker)
+	if l == nil || l.Work != f.Work {
 		return
 	}
 	r, sh := l.run, l.phase.at(l.Work.Node)

@@ -87,18 +87,26 @@ func (m *Machine) refuse(r *run, sh *shard, res Result, err error) ResultReply {
 
 // forget gives back the lease a result came under, if there is one.
 func (m *Machine) forget(res Result) bool {
-	l := m.leases[res.Lease]
-	if l == nil || l.worker.id != res.Worker {
+	l := m.held(res.Lease, res.Worker)
+	if l == nil {
 		return false
 	}
 	m.release(l)
 	return true
 }
 
+// held is the lease of that number where that worker holds it, else nil.
+func (m *Machine) held(id uint64, worker string) *lease {
+	if l := m.leases[id]; l != nil && l.worker.id == worker {
+		return l
+	}
+	return nil
+}
+
 // leaseOf finds the lease that a result came under: its worker holds it, and is of the process that the result names.
 func (m *Machine) leaseOf(res Result) *lease {
-	l := m.leases[res.Lease]
-	if l == nil || l.worker.id != res.Worker || l.Work != res.Work || res.Process != "" && processOf(res.Process, res.Worker) != l.worker.process {
+	l := m.held(res.Lease, res.Worker)
+	if l == nil || l.Work != res.Work || res.Process != "" && processOf(res.Process, res.Worker) != l.worker.process {
 		return nil
 	}
 	return l
@@ -117,7 +125,7 @@ func (m *Machine) hold(r *run, res Result) ResultReply {
 
 // prolong gives the lease of a result that is offered its time anew: the wait is ours, not the worker's.
 func (m *Machine) prolong(r *run, res Result) {
-	if l := m.leases[res.Lease]; l != nil && l.worker.id == res.Worker {
+	if l := m.held(res.Lease, res.Worker); l != nil {
 		l.deadline = m.clock.Mono + m.patience(r, l.phase, res.Work.Node, l.worker)
 	}
 }

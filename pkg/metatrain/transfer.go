@@ -110,8 +110,7 @@ func (m *Machine) makeRoom(r *run, sh *shard) bool {
 
 // leased says that the sender of a transfer holds the lease it names.
 func (m *Machine) leased(t *transfer) bool {
-	l := m.leases[t.lease]
-	return l != nil && l.worker.id == t.worker
+	return m.held(t.lease, t.worker) != nil
 }
 
 // admitted begins a transfer that there is room for.
