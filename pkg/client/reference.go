@@ -25,7 +25,8 @@ const (
 
 // references reads contents by the addresses that answers refer to.
 type references struct {
-	http *http.Client
+	http    *http.Client
+	silence time.Duration // how long a store may send nothing
 
 	mu    sync.Mutex
 	until time.Time     // no addresses are asked for before
@@ -33,7 +34,7 @@ type references struct {
 }
 
 func newReferences() *references {
-	return &references{http: &http.Client{
+	return &references{silence: silence, http: &http.Client{
 		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: dialPatience}).DialContext,
 			TLSHandshakeTimeout: silence, ResponseHeaderTimeout: silence, IdleConnTimeout: 30 * time.Second, DisableCompression: true,
@@ -94,7 +95,7 @@ func (r *references) get(ctx context.Context, address string, total int, digest 
 func (r *references) read(ctx context.Context, address string, total int) ([]byte, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	stuck := time.AfterFunc(silence+dialPatience, func() { cancel(fmt.Errorf("nothing came for %v", silence)) })
+	stuck := time.AfterFunc(r.silence+dialPatience, func() { cancel(fmt.Errorf("nothing came for %v", r.silence)) })
 	defer stuck.Stop()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
@@ -111,12 +112,12 @@ func (r *references) read(ctx context.Context, address string, total int) ([]byt
 	data := make([]byte, total)
 	for n := 0; n < total; {
 		got, err := resp.Body.Read(data[n:])
-		stuck.Reset(silence)
+		stuck.Reset(r.silence)
 		if n += got; err != nil && n < total {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
-			return nil, fmt.Errorf("after %d of %d bytes: %w", n, total, errors.Join(err, context.Cause(ctx)))
+			return nil, fmt.Errorf("after %d of %d bytes: %w", n, total, err)
 		}
 	}
 	return data, nil

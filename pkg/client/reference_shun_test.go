@@ -1,9 +1,35 @@
 package client
 
 import (
+	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
+
+// A store that is slow, but sends, is not given up: only its silence counts, however long all of it takes.
+func TestASlowStoreIsReadToTheEnd(t *testing.T) {
+	const pieces = 60
+	piece := make([]byte, 100)
+	store := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range pieces {
+			_, _ = w.Write(piece)
+			w.(http.Flusher).Flush()
+			time.Sleep(50 * time.Millisecond)
+		}
+	}))
+	defer store.Close()
+	r := newReferences()
+	r.silence = 500 * time.Millisecond // all of it takes six times that, and more than a dial may on top of it
+	whole := bytes.Repeat(piece, pieces)
+	data, err := r.get(t.Context(), store.URL, len(whole), metatrain.Digest(whole))
+	if err != nil || !bytes.Equal(data, whole) {
+		t.Errorf("found %d bytes, %v", len(data), err)
+	}
+}
 
 // A store that stays out of reach is tried ever more rarely, and spoken of once; one that was reached meanwhile is news again.
 func TestReferencesOutOfReachAreTriedEverLaterAndSaidOnce(t *testing.T) {
