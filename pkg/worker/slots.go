@@ -31,9 +31,9 @@ func RunSlots(ctx context.Context, cfg Config, slots int, c *client.Client, kind
 	return context.Cause(together)
 }
 
-// lives runs one worker life after another. One after a long life begins at once, after short ones ever later.
+// lives runs one worker life after another. One after a long life begins soon, after short ones ever later.
 func lives(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error {
-	name, wait := cfg.ID, firstRest
+	name, rest := cfg.ID, time.Duration(0)
 	for ctx.Err() == nil && !cfg.leaves() {
 		began := time.Now()
 		cfg.ID = ""
@@ -43,15 +43,12 @@ func lives(ctx context.Context, cfg Config, c *client.Client, kinds Kinds) error
 		if err := Run(ctx, cfg, c, kinds); !errors.Is(err, ErrRestart) {
 			return err
 		}
-		if time.Since(began) > longLife {
-			wait = firstRest
-		}
+		rest = nextRest(rest, time.Since(began))
 		select {
 		case <-ctx.Done():
 		case <-cfg.Leave:
-		case <-time.After(wait):
+		case <-time.After(rest):
 		}
-		wait = min(2*wait, lastRest)
 	}
 	return nil
 }
@@ -71,3 +68,11 @@ const (
 	firstRest, lastRest = 200 * time.Millisecond, 5 * time.Second
 	longLife            = 10 * time.Second
 )
+
+// nextRest is the rest after a life, given the one before it, 0 where that was the first.
+func nextRest(last, lived time.Duration) time.Duration {
+	if last == 0 || lived > longLife {
+		return firstRest
+	}
+	return min(2*last, lastRest)
+}

@@ -2,7 +2,9 @@ package worker
 
 import (
 	"log/slog"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
@@ -26,7 +28,9 @@ func TestThetasFromBroadcasts(t *testing.T) {
 	}()
 	for offset := 0; offset < len(data); offset += metatrain.MaxChunk {
 		chunk := data[offset:min(len(data), offset+metatrain.MaxChunk)]
-		_ = s.bus.Publish("warmstart.theta", metatrain.EncodeFrame(metatrain.Theta{Digest: digest, Offset: offset, Total: len(data)}, chunk))
+		for range 2 { // a chunk that comes again does no harm
+			_ = s.bus.Publish("warmstart.theta", metatrain.EncodeFrame(metatrain.Theta{Digest: digest, Offset: offset, Total: len(data)}, chunk))
+		}
 	}
 	if theta := next(t, "theta", got); len(theta) != len(vector) || theta[7] != 3 {
 		t.Errorf("found %d parameters", len(theta))
@@ -65,6 +69,43 @@ func TestG7_HostileBroadcasts(t *testing.T) {
 	if len(th.known) != keepThetas || len(th.order) != keepThetas {
 		t.Errorf("%d vectors are kept, expected %d", len(th.known), keepThetas)
 	}
+	for i := range 20 { // of large ones fewer still
+		vector := make([]float32, largeTheta/4)
+		vector[0] = float32(i)
+		if _, err := th.keep(metatrain.Digest(metatrain.EncodeFloats(vector)), metatrain.EncodeFloats(vector)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(th.known) != keepLargeThetas {
+		t.Errorf("%d large vectors are kept, expected %d", len(th.known), keepLargeThetas)
+	}
+}
+
+// A broadcast that has begun is waited for: a thousand workers that ask as well would stop what they wait for.
+func TestBroadcastsUnderWayAreNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.end()
+		th, err := newThetas(s.client, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer th.close()
+		lead(t, s.bus, 5, s.spec) // it would answer that the parameters are gone
+		data := metatrain.EncodeFloats(make([]float32, 4*metatrain.MaxChunk/4))
+		digest := metatrain.Digest(data)
+		var sender sync.WaitGroup
+		sender.Go(func() {
+			for offset := 0; offset < len(data); offset += metatrain.MaxChunk {
+				th.hear(metatrain.EncodeFrame(metatrain.Theta{Digest: digest, Offset: offset, Total: len(data)}, data[offset:offset+metatrain.MaxChunk]))
+				time.Sleep(broadcastPause / 2)
+			}
+		})
+		if _, err := th.get(t.Context(), digest); err != nil {
+			t.Errorf("it was asked for: %v", err)
+		}
+		sender.Wait()
+	})
 }
 
 func TestThetasOnRequest(t *testing.T) {
