@@ -170,11 +170,14 @@ func next[M any](t *testing.T, what string, from <-chan M) M {
 // helloWith waits for a request for work that satisfies ok.
 func (l *leader) helloWith(what string, ok func(metatrain.Hello) bool) metatrain.Hello {
 	l.t.Helper()
-	for {
-		if h := next(l.t, "hello "+what, l.hellos); ok(h) {
-			return h
+	last := metatrain.Hello{}
+	for deadline := time.Now().Add(5 * time.Second); time.Now().Before(deadline); {
+		if last = next(l.t, "hello "+what, l.hellos); ok(last) {
+			return last
 		}
 	}
+	l.t.Fatalf("no hello %s came; the last is %+v", what, last)
+	panic("unreachable")
 }
 
 // gate is a family whose tasks wait until they are let through, and are counted.
