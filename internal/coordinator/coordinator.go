@@ -3,6 +3,7 @@
 package coordinator
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -68,22 +69,7 @@ type Config struct {
 
 // Run campaigns and leads until ctx ends. No outage ends it: it says what it waits for and goes on.
 func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkpoint.Store) {
-	if cfg.Prefix == "" {
-		cfg.Prefix = "warmstart"
-	}
-	if cfg.StorePatience == 0 {
-		cfg.StorePatience = time.Minute
-	}
-	if cfg.BusPatience == 0 {
-		cfg.BusPatience = 3 * time.Second
-	}
-	if len(cfg.Machine.AuditSecret) == 0 {
-		cfg.Machine.AuditSecret = newSecret()
-	}
-	if cfg.Log == nil {
-		cfg.Log = slog.New(slog.DiscardHandler)
-	}
-	cfg.Machine.Spools = cfg.Spool != nil
+	cfg = cfg.withDefaults()
 	floor := make([]byte, heapFloor)
 	defer runtime.KeepAlive(floor)
 	defer debug.SetGCPercent(debug.SetGCPercent(heapGrowth))
@@ -91,6 +77,20 @@ func Run(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkp
 		campaign(ctx, cfg, elector, bus, store)
 	}
 	cfg.Log.Info("ended", "id", cfg.ID)
+}
+
+func (c Config) withDefaults() Config {
+	c.Prefix = cmp.Or(c.Prefix, "warmstart")
+	c.StorePatience = cmp.Or(c.StorePatience, time.Minute)
+	c.BusPatience = cmp.Or(c.BusPatience, 3*time.Second)
+	if len(c.Machine.AuditSecret) == 0 {
+		c.Machine.AuditSecret = newSecret()
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	c.Machine.Spools = c.Spool != nil
+	return c
 }
 
 // newSecret draws the key of what is audited: this process's own, told to nobody and kept nowhere, so that the next leader
@@ -101,7 +101,8 @@ func newSecret() []byte {
 	return secret
 }
 
-// campaign waits for the leadership and leads, once, or until the bus is lost.
+// campaign waits for the leadership and leads, once, or until the bus is lost. What fails, or is over soon, may be so for a
+// while: it rests then, after it has left the leadership to others.
 func campaign(ctx context.Context, cfg Config, elector Elector, bus Bus, store checkpoint.Store) {
 	connected, cancel := whileConnected(ctx, cfg.BusPatience, bus, cfg.Log)
 	defer cancel()
@@ -114,9 +115,12 @@ func campaign(ctx context.Context, cfg Config, elector Elector, bus Bus, store c
 		}
 		return
 	}
+	began := time.Now()
 	if err := lead(connected, cfg, l, bus, store); err != nil && connected.Err() == nil {
 		cfg.Log.Error("leading ended", "err", err)
-		pause(ctx, time.Second)
+	}
+	if time.Since(began) < shortTerm {
+		defer pause(ctx, time.Second)
 	}
 	if ctx.Err() != nil {
 		cfg.Log.Info("ending: giving the leadership up", "id", cfg.ID, "revision", l.Revision())
@@ -129,6 +133,9 @@ func campaign(ctx context.Context, cfg Config, elector Elector, bus Bus, store c
 	}
 	cfg.Log.Info("resigned", "id", cfg.ID, "revision", l.Revision())
 }
+
+// shortTerm is a leadership too short to be worth another at once.
+const shortTerm = 2 * time.Second
 
 // How the heap grows between two collections: by heapGrowth percent of what is live and of heapFloor, memory in bytes that
 // is never touched and so takes no room, but counts. A small coordinator holds a few MB and passes on as much each step:

@@ -37,16 +37,17 @@ func TestG7_MalformedMessagesAreAnsweredAndSurvived(t *testing.T) {
 	r.coordinate("a", metatrain.Config{})
 	r.started()
 	for name, data := range map[string][]byte{
-		"nothing":         nil,
-		"half a length":   {1, 0},
-		"a huge length":   {255, 255, 255, 255, '{'},
-		"no JSON":         append([]byte{4, 0, 0, 0}, "oops"...),
-		"another type":    metatrain.EncodeFrame([]string{"a"}, nil),
-		"wrong fields":    metatrain.EncodeFrame(map[string]any{"worker": 5, "offset": "x", "run": []int{}, "fresh": 3, "theta": 1, "digest": 2}, nil),
-		"a huge payload":  metatrain.EncodeFrame(struct{}{}, make([]byte, metatrain.MaxChunk+1)),
-		"negative sizes":  metatrain.EncodeFrame(map[string]any{"offset": -5, "total": -7, "object": "models/x"}, []byte("abc")),
-		"overflows":       metatrain.EncodeFrame(map[string]any{"offset": 1<<63 - 2, "total": 1<<63 - 1, "list": "models/"}, []byte("abc")),
-		"beyond the data": metatrain.EncodeFrame(map[string]any{"offset": 1 << 40, "total": 1 << 62, "theta": "x"}, nil),
+		"nothing":            nil,
+		"half a length":      {1, 0},
+		"a huge length":      {255, 255, 255, 255, '{'},
+		"no JSON":            append([]byte{4, 0, 0, 0}, "oops"...),
+		"another type":       metatrain.EncodeFrame([]string{"a"}, nil),
+		"wrong fields":       metatrain.EncodeFrame(map[string]any{"worker": 5, "offset": "x", "run": []int{}, "fresh": 3, "theta": 1, "digest": 2}, nil),
+		"a huge payload":     metatrain.EncodeFrame(struct{}{}, make([]byte, metatrain.MaxChunk+1)),
+		"negative sizes":     metatrain.EncodeFrame(map[string]any{"offset": -5, "total": -7, "object": "models/x"}, []byte("abc")),
+		"a place before all": metatrain.EncodeFrame(map[string]any{"offset": -5, "list": "models/"}, nil),
+		"overflows":          metatrain.EncodeFrame(map[string]any{"offset": 1<<63 - 2, "total": 1<<63 - 1, "list": "models/"}, []byte("abc")),
+		"beyond the data":    metatrain.EncodeFrame(map[string]any{"offset": 1 << 40, "total": 1 << 62, "theta": "x"}, nil),
 	} {
 		for _, op := range append(ops, "nonsense") {
 			ctx, cancel := context.WithTimeout(r.ctx, 2*time.Second)

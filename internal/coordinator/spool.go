@@ -39,7 +39,8 @@ func OpenSpool(ctx context.Context, path string, limit int64) (*Spool, error) {
 	return &Spool{dir: dir, path: path, limit: limit}, nil
 }
 
-// keep writes a state in place of its run's last one. For that moment both are there; the limit is of what stays.
+// keep writes a state in place of its run's last one, unless that is the later one: a leader that slept may come with an
+// old one after the next leader. For a moment both are there; the limit is of what stays.
 func (s *Spool) keep(ctx context.Context, key string, data []byte) error {
 	run, _, _, err := checkpoint.ParseCheckpointKey(key)
 	if err != nil {
@@ -53,8 +54,12 @@ func (s *Spool) keep(ctx context.Context, key string, data []byte) error {
 	}
 	size := int64(len(data))
 	for _, o := range all {
-		if of, _, _, _ := checkpoint.ParseCheckpointKey(o.Key); of != run {
+		of, _, _, _ := checkpoint.ParseCheckpointKey(o.Key)
+		switch {
+		case of != run:
 			size += o.Size
+		case checkpoint.KeyOrder(o.Key) > checkpoint.KeyOrder(key):
+			return nil
 		}
 	}
 	if size > s.limit {

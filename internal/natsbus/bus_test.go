@@ -308,3 +308,11 @@ func TestCloseTellsNoOutage(t *testing.T) {
 		t.Errorf("found %v, expected ErrDisconnected", err)
 	}
 }
+
+// A server may be away for long, and know its users only later: the connection is never given up.
+func TestG5_ReconnectingHasNoEnd(t *testing.T) {
+	o := connect(t, Config{InProcess: embedded(t)}).nc.Opts
+	if o.MaxReconnect >= 0 || !o.IgnoreAuthErrorAbort || !o.AllowReconnect {
+		t.Errorf("reconnects at most %d times, ends at a refused login: %v, reconnects: %v; expected no end", o.MaxReconnect, !o.IgnoreAuthErrorAbort, o.AllowReconnect)
+	}
+}

@@ -237,12 +237,12 @@ func TestBeatsComeAfterSilence(t *testing.T) {
 				s := newStage(t)
 				defer s.end()
 				var beats atomic.Int64
-				s.bus.Lose = func(subject string, _ []byte) bool {
+				s.bus.SetLose(func(subject string, _ []byte) bool {
 					if subject == "warmstart.lead.0-5.beat" {
 						beats.Add(1)
 					}
 					return false
-				}
+				})
 				lead(t, s.bus, 5, s.spec)
 				synctest.Wait() // the client has asked whether it leads, by a beat of nobody
 				beats.Store(0)
