@@ -116,10 +116,12 @@ func campaign(ctx context.Context, cfg Config, elector Elector, bus Bus, store c
 		return
 	}
 	began := time.Now()
-	if err := lead(connected, cfg, l, bus, store); err != nil && connected.Err() == nil {
+	err = lead(connected, cfg, l, bus, store)
+	failed := err != nil && connected.Err() == nil
+	if failed {
 		cfg.Log.Error("leading ended", "err", err)
 	}
-	if time.Since(began) < shortTerm {
+	if failed || time.Since(began) < shortTerm {
 		defer pause(ctx, time.Second)
 	}
 	if ctx.Err() != nil {
