@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/internal/coordinator"
@@ -66,4 +67,37 @@ func TestLeaderWithoutABusGivesWay(t *testing.T) {
 	}
 	a.lost.Store(false)
 	await("a leader again", func(term int64) bool { return term > second })
+}
+
+// Short losses of the bus one after another are not a long one.
+func TestShortLossesOfTheBusEndNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus := &cutBus{Bus: membus.New()}
+		defer bus.Close()
+		elector := &brief{}
+		ctx, cancel := context.WithCancel(t.Context())
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			coordinator.Run(ctx, coordinator.Config{ID: "a", BusPatience: 3 * time.Second}, elector, bus, openDir(t))
+		}()
+		lose := func(d time.Duration) {
+			time.Sleep(10 * time.Second)
+			bus.lost.Store(true)
+			time.Sleep(d)
+			bus.lost.Store(false)
+			time.Sleep(5 * time.Second)
+		}
+		lose(2 * time.Second)
+		lose(2 * time.Second)
+		if n := elector.elections.Load(); n != 1 {
+			t.Errorf("%d elections after losses of 2 s, expected the first alone", n)
+		}
+		lose(4 * time.Second)
+		if n := elector.elections.Load(); n != 2 {
+			t.Errorf("%d elections after a loss of 4 s, expected a second", n)
+		}
+		cancel()
+		<-over
+	})
 }

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/warmstart-ml/warmstart/internal/coordinator"
+	"github.com/warmstart-ml/warmstart/pkg/checkpoint"
 	"github.com/warmstart-ml/warmstart/pkg/client"
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
@@ -86,13 +88,7 @@ func TestG4_UnknownOutcomeEndsTheTerm(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := r.term()
-		var seen atomic.Bool
-		r.truth.setFail(func(metatrain.Txn) (error, bool) {
-			if !seen.Swap(true) {
-				return c.err, false
-			}
-			return nil, false
-		})
+		r.truth.failOnce(c.err, false)
 		if _, _, err := r.client.Submit(r.ctx, r.spec("x"), false); err != nil {
 			t.Fatalf("%v: a submission is not asked again: %v", c.err, err)
 		}
@@ -196,4 +192,33 @@ func TestEndingIsLogged(t *testing.T) {
 			t.Errorf("found %q, expected a line with %q", log.text.String(), line)
 		}
 	}
+}
+
+// A fresh submission that is asked again, since nobody knows whether it was recorded, starts one run.
+func TestG2_AFreshSubmissionAskedAgainIsOneRun(t *testing.T) {
+	r := newRig(t)
+	r.coordinate("a", metatrain.Config{})
+	r.started()
+	r.truth.failOnce(metatrain.ErrAmbiguous, true)
+	if _, _, err := r.client.Submit(r.ctx, r.spec("x"), true); err != nil {
+		t.Fatal(err)
+	}
+	if runs, _, err := r.client.Runs(r.ctx, ""); err != nil || len(runs) != 1 {
+		t.Errorf("found %d runs, %v, expected 1", len(runs), err)
+	}
+}
+
+// A store that gives no addresses has no part in how parameters travel, whatever the operator says.
+func TestAStoreWithoutAddressesSharesNothing(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(r.ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		cfg := coordinator.Config{ID: "a", Machine: metatrain.Config{ShareBytes: 1}}
+		coordinator.Run(ctx, cfg, r.truth, r.bus, struct{ checkpoint.Store }{r.store.Store})
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+	r.work()
+	r.train(r.spec("plain"))
 }

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +122,17 @@ func (e *truth) setFail(fail func(t metatrain.Txn) (error, bool)) {
 	e.fail = fail
 }
 
+// failOnce has the next transaction end in err.
+func (e *truth) failOnce(err error, happens bool) {
+	var seen atomic.Bool
+	e.setFail(func(metatrain.Txn) (error, bool) {
+		if seen.Swap(true) {
+			return nil, false
+		}
+		return err, happens
+	})
+}
+
 // depose takes the leadership away, as a lease that expired does.
 func (e *truth) depose() {
 	e.mu.Lock()
@@ -200,6 +212,16 @@ type rig struct {
 
 // rigLife ends a test that hangs; a fuzzer may run for long.
 const rigLife = 10 * time.Minute
+
+// openDir is an empty store.
+func openDir(t testing.TB) *checkpoint.Dir {
+	t.Helper()
+	dir, err := checkpoint.OpenDir(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
 
 // newRig makes a cluster without coordinators or workers; what it leaves running fails the test.
 func newRig(t testing.TB) *rig {

@@ -13,13 +13,16 @@ import (
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
 )
 
-// spools gives the rig's coordinators a spool in a folder.
-func (r *rig) spools(dir string, limit int64) {
-	r.t.Helper()
+// newSpoolRig is a rig whose coordinators have a spool in dir and write to log.
+func newSpoolRig(t *testing.T, limit int64) (r *rig, log *lines, dir string) {
+	t.Helper()
+	r, log, dir = newRig(t), &lines{}, t.TempDir()
+	r.log = slog.New(slog.NewTextHandler(log, nil))
 	var err error
 	if r.spool, err = coordinator.OpenSpool(r.ctx, dir, limit); err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
+	return r, log, dir
 }
 
 // states lists the steps of the states below a folder.
@@ -41,18 +44,20 @@ func states(t testing.TB, dir string) (steps []int64) {
 	return steps
 }
 
-// pointer is the step that is durable.
-func (r *rig) pointer(run string) int64 {
+// pointed is what is recorded of the state that is durable.
+func (r *rig) pointed(run string) (record metatrain.PointerRecord) {
 	r.truth.mu.Lock()
 	defer r.truth.mu.Unlock()
-	var record metatrain.PointerRecord
 	if kv, ok := r.truth.keys["runs/"+run+"/pointer"]; ok {
 		if err := json.Unmarshal(kv.Value, &record); err != nil {
 			r.t.Fatal(err)
 		}
 	}
-	return record.Step
+	return record
 }
+
+// pointer is the step that is durable.
+func (r *rig) pointer(run string) int64 { return r.pointed(run).Step }
 
 // outage trains a run of many steps into an outage of the store, until the spool holds a state that is not durable.
 func (r *rig) outage(spec metatrain.RunSpec, dir string) (run string, kept int64) {
@@ -90,11 +95,7 @@ func (r *rig) settledSpool(dir string) (steps []int64) {
 // which moves once the state is in the store; the bits are those of an undisturbed run, and nothing stays in the spool.
 func TestSpool_OutlivesTheLeader(t *testing.T) {
 	want := undisturbedLong(t)
-	r := newRig(t)
-	var log lines
-	r.log = slog.New(slog.NewTextHandler(&log, nil))
-	dir := t.TempDir()
-	r.spools(dir, 1<<20)
+	r, log, dir := newSpoolRig(t, 1<<20)
 	stop := r.coordinate("a", metatrain.Config{})
 	r.work()
 	run, _ := r.outage(r.long("long"), dir)
@@ -137,11 +138,7 @@ func undisturbedLong(t *testing.T) string {
 // What was torn or changed on the disk is refused by its digest, and the run resumes from what is durable. One of a run
 // that is over goes.
 func TestSpool_TornStateIsPassedOver(t *testing.T) {
-	r := newRig(t)
-	var log lines
-	r.log = slog.New(slog.NewTextHandler(&log, nil))
-	dir := t.TempDir()
-	r.spools(dir, 1<<20)
+	r, log, dir := newSpoolRig(t, 1<<20)
 	spec := r.spec("torn")
 	objects, err := checkpoint.OpenDir(dir)
 	if err != nil {
@@ -175,11 +172,7 @@ func TestSpool_TornStateIsPassedOver(t *testing.T) {
 
 // The limit holds; training goes on with what memory keeps.
 func TestSpool_LimitIsNamed(t *testing.T) {
-	r := newRig(t)
-	var log lines
-	r.log = slog.New(slog.NewTextHandler(&log, nil))
-	dir := t.TempDir()
-	r.spools(dir, 100)
+	r, log, dir := newSpoolRig(t, 100)
 	r.coordinate("a", metatrain.Config{})
 	r.work()
 	run, _, err := r.client.Submit(r.ctx, r.long("big"), false)
@@ -200,4 +193,38 @@ func TestSpool_LimitIsNamed(t *testing.T) {
 	}
 	r.store.set(nil)
 	r.finish(run.Run)
+}
+
+// One who led long ago has an old state in its spool: what the pointer names is resumed from.
+func TestSpool_OldStateIsPassedOver(t *testing.T) {
+	r, log, dir := newSpoolRig(t, 1<<20)
+	stop := r.coordinate("a", metatrain.Config{})
+	r.work()
+	run, _, err := r.client.Submit(r.ctx, r.long("old"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r.pointer(run.Run) < 10 {
+		time.Sleep(time.Millisecond)
+	}
+	was := r.pointed(run.Run)
+	old, err := r.store.Store.Get(r.ctx, was.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r.pointer(run.Run) <= was.Step {
+		time.Sleep(time.Millisecond)
+	}
+	stop()
+	objects, err := checkpoint.OpenDir(dir)
+	if err == nil {
+		err = objects.Put(r.ctx, was.Key, old)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.coordinate("b", metatrain.Config{})
+	if r.finish(run.Run); log.having("put from the spool") > 0 {
+		t.Error("it resumed from a state before the pointer")
+	}
 }

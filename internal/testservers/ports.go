@@ -32,12 +32,7 @@ func LastingPorts(n int) (ports []int, err error) {
 // Nobody is an address where nobody listens.
 func Nobody(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return loopback(freePort(t))
 }
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }

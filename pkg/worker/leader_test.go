@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -149,6 +150,13 @@ func (l *leader) judge(verdict func(metatrain.Result) metatrain.ResultReply) {
 	l.verdict = verdict
 }
 
+// holdAll has no room for any result, and wants each again so many milliseconds later.
+func (l *leader) holdAll(retryMS int64) {
+	l.judge(func(metatrain.Result) metatrain.ResultReply {
+		return metatrain.ResultReply{Verdict: metatrain.Hold, RetryMS: retryMS}
+	})
+}
+
 func (l *leader) dropAll(ids ...uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -244,4 +252,25 @@ func (s *stage) runUntil(t *testing.T, leave <-chan struct{}, grace time.Duratio
 		s.bus.Close()
 	})
 	return done
+}
+
+// bare is a worker without its loops, which the test calls itself.
+func (s *stage) bare() *worker {
+	return &worker{
+		cfg: Config{ID: "w", Log: slog.New(slog.DiscardHandler)}.withDefaults(), client: s.client,
+		engines: newEngines(s.client, Kinds{s.families, BuiltinModels(), nil}),
+		holding: map[uint64]*job{}, room: make(chan struct{}, 1), settled: make(chan struct{}, 1),
+	}
+}
+
+// end closes what a test without a worker began.
+func (s *stage) end() {
+	s.client.Close()
+	s.bus.Close()
+}
+
+// jobOf is a finished piece of work with a result of so many bytes.
+func jobOf(size int) *job {
+	ctx, drop := context.WithCancel(context.Background())
+	return &job{lease: metatrain.Lease{ID: 1, Work: metatrain.Work{Run: "r", Kind: metatrain.Train, Step: 3}}, dropped: ctx.Done(), drop: drop, payload: make([]byte, size)}
 }

@@ -63,9 +63,7 @@ func TestLeavingFinishesWhatIsBegun(t *testing.T) {
 func TestG5_GraceEnds(t *testing.T) {
 	s := newStage(t)
 	l := lead(t, s.bus, 5, s.spec)
-	l.judge(func(metatrain.Result) metatrain.ResultReply {
-		return metatrain.ResultReply{Verdict: metatrain.Hold, RetryMS: 5}
-	})
+	l.holdAll(5)
 	l.grant(1, metatrain.Node{Level: 1})
 	s.open()
 	leave := make(chan struct{})
@@ -102,5 +100,18 @@ func TestG5_GraceEndsThoughATaskGoesOn(t *testing.T) {
 	}
 	if last := l.lastWord(); !last.Leaving || len(last.Leases) != 0 {
 		t.Errorf("its last word is %+v, expected it to keep nothing", last)
+	}
+}
+
+func TestALeavingWorkerTakesNothing(t *testing.T) {
+	w := newStage(t).bare()
+	if begun := jobOf(0); !w.hold(begun) {
+		t.Error("a lease is not held")
+	}
+	if n := w.handBack(); n != 1 {
+		t.Errorf("%d handed back, expected 1", n)
+	}
+	if w.hold(jobOf(0)) || len(w.held()) != 0 {
+		t.Error("a lease is held by a worker that leaves")
 	}
 }

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/warmstart-ml/warmstart/pkg/metatrain"
@@ -204,5 +207,106 @@ func TestSlotsAreWorkersOfTheirOwn(t *testing.T) {
 	cancel(errors.New("a reason"))
 	if err := next(t, "end", done); err != nil {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Two results that the leader has no room for are as many as a worker holds: it asks for no more work until one is settled.
+func TestG6_AWorkerHoldsTwo(t *testing.T) {
+	s := newStage(t)
+	l := lead(t, s.bus, 5, s.spec)
+	l.holdAll(5)
+	for i := range 3 {
+		l.grant(uint64(i+1), metatrain.Node{Level: 1, Index: i})
+	}
+	s.open()
+	s.run(t)
+	for found := map[int]bool{}; len(found) < 2; {
+		found[next(t, "result", l.results).Work.Node.Index] = true
+	}
+	time.Sleep(100 * time.Millisecond)
+	l.mu.Lock()
+	left := len(l.grants)
+	l.mu.Unlock()
+	if left != 1 {
+		t.Errorf("%d of 3 leases are left, expected 1", left)
+	}
+	for len(l.hellos) > 0 {
+		if h := <-l.hellos; len(h.Holding) >= maxHolding {
+			t.Errorf("it asks for work with %d leases in hand", len(h.Holding))
+		}
+	}
+}
+
+// A leader that does not know the lease of an older one does not end the work: its bits are as good.
+func TestLeasesOfOlderLeadersAreNotDropped(t *testing.T) {
+	s := newStage(t)
+	old := lead(t, s.bus, 5, s.spec)
+	work := old.grant(1, metatrain.Node{Level: 1})
+	s.run(t)
+	next(t, "task", s.gate.started)
+	old.stop()
+	l := lead(t, s.bus, 9, s.spec)
+	l.mu.Lock()
+	l.data = old.data // theta may still be on its way
+	l.mu.Unlock()
+	l.dropAll(old.id(1))
+	l.helloWith("at the new leader", func(h metatrain.Hello) bool { return slices.Contains(h.Holding, old.id(1)) })
+	time.Sleep(100 * time.Millisecond) // beats
+	s.open()
+	if res := next(t, "result", l.results); res.Work != work {
+		t.Errorf("result %+v", res)
+	}
+}
+
+// Beats are for silence alone: who asks and offers meanwhile says by that that it lives.
+func TestBeatsComeAfterSilence(t *testing.T) {
+	for name, want := range map[string]int64{"silent": 9, "speaking": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t)
+				defer s.end()
+				var beats atomic.Int64
+				s.bus.SetLose(func(subject string, _ []byte) bool {
+					if subject == "warmstart.lead.0-5.beat" {
+						beats.Add(1)
+					}
+					return false
+				})
+				lead(t, s.bus, 5, s.spec)
+				synctest.Wait() // the client has asked whether it leads, by a beat of nobody
+				beats.Store(0)
+				w := s.bare()
+				w.cfg.BeatEvery = 100 * time.Millisecond
+				w.hold(jobOf(0))
+				ctx, cancel := context.WithTimeout(t.Context(), 950*time.Millisecond)
+				defer cancel()
+				var speaker sync.WaitGroup
+				speaker.Go(func() {
+					for ; ctx.Err() == nil && want == 0; time.Sleep(10 * time.Millisecond) {
+						w.spoke.Store(time.Now().UnixNano())
+					}
+				})
+				_ = w.beat(ctx)
+				speaker.Wait()
+				if n := beats.Load(); n != want {
+					t.Errorf("%d beats in %v, expected %d", n, 950*time.Millisecond, want)
+				}
+			})
+		})
+	}
+}
+
+func TestRestsBetweenLivesGrow(t *testing.T) {
+	var rests []time.Duration
+	wait := time.Duration(0)
+	for range 7 {
+		wait = nextRest(wait, time.Second)
+		rests = append(rests, wait)
+	}
+	if want := []time.Duration{2e8, 4e8, 8e8, 16e8, 32e8, 5e9, 5e9}; !slices.Equal(rests, want) {
+		t.Errorf("rests after short lives %v, expected %v", rests, want)
+	}
+	if wait = nextRest(wait, time.Minute); wait != firstRest {
+		t.Errorf("rest after a long life %v, expected %v", wait, firstRest)
 	}
 }
